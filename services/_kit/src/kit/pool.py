@@ -141,7 +141,9 @@ class Pool:
 
         Commits when the block ends, rolls back when it raises. Raises DataUnavailable, RoleRefused.
         """
-        async with self._transaction(caller.db_role, caller.subject, caller.read_only) as connection:
+        async with self._transaction(
+            caller.db_role, caller.subject, caller.read_only
+        ) as connection:
             yield connection
 
     @asynccontextmanager
@@ -231,7 +233,9 @@ def _preamble(role: str | None, subject: UUID | None) -> str:
 
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
-        await connection.set_type_codec(kind, encoder=_encode, decoder=json.loads, schema="pg_catalog")
+        await connection.set_type_codec(
+            kind, encoder=_encode, decoder=json.loads, schema="pg_catalog"
+        )
 
 
 def _encode(value: Any) -> str:

@@ -30,7 +30,9 @@ class Query(str):
     role: str | None
     database: str | None
 
-    def __new__(cls, text: str, name: str, role: str | None = None, database: str | None = None) -> Query:
+    def __new__(
+        cls, text: str, name: str, role: str | None = None, database: str | None = None
+    ) -> Query:
         """Return `text` as a statement that knows its name, role and database."""
         query = super().__new__(cls, text)
         query.name, query.role, query.database = name, role, database
@@ -83,7 +85,9 @@ def parse(text: str, source: str = "queries.sql") -> Queries:
     def finish() -> None:
         if name is None:
             return
-        statements[name] = Query(_body(lines, name, source), name, tags.get("role"), tags.get("database"))
+        statements[name] = Query(
+            _body(lines, name, source), name, tags.get("role"), tags.get("database")
+        )
 
     for number, line in enumerate(text.splitlines(), 1):
         if found := _NAME.match(line):

@@ -1,0 +1,12 @@
+"""Every service's sources are importable in tests, also those of a service that was scaffolded a minute ago."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path[:0] = [str(path) for path in sorted(ROOT.glob("services/*/src"))]
+
+pytest_plugins = [
+    name for name in ("kit.testing.callers", "kit.testing.stores") if find_spec(name) is not None
+]

@@ -1,0 +1,28 @@
+"""What state-registry knows of the containers of the house."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.base import Contract, Instant
+
+
+class ContainerState(Contract):
+    """One container now, against its budget."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    domain: Annotated[str, Field(max_length=32)]
+    state: Annotated[str, Field(min_length=1, max_length=32)]
+    health: Annotated[str, Field(max_length=32)] | None = None
+    started_at: Instant | None = None
+    restarts: Annotated[int, Field(ge=0)] = 0
+    memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    budget_bytes: Annotated[int, Field(ge=0)] | None = None
+    cpu_percent: Annotated[float, Field(ge=0)] | None = None
+
+
+class ContainerList(Contract):
+    """`GET /v1/containers`. `sampled_at` tells how old the answer is; a stale one must look stale."""
+
+    containers: tuple[ContainerState, ...]
+    sampled_at: Instant | None = None
