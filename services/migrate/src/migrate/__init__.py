@@ -1,0 +1,1 @@
+"""Prepares Postgres for the house: roles, databases, and the numbered SQL files."""
