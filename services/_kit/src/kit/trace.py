@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def outgoing() -> str:
 
 
 @contextmanager
-def use(trace: Trace | None) -> Iterator[Trace]:
+def use(trace: Trace | None) -> Generator[Trace]:
     """Run a block under `trace` (a new one when None): for consumers and jobs, which have no request."""
     chosen = trace or new()
     token = _current.set(chosen)
