@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from contracts.base import Contract, Instant
 
 TEXT_CHARS_MAX = 8000
 QUERY_CHARS_MAX = 2000
@@ -28,31 +30,27 @@ class Tier(StrEnum):
     SACRED = "sacred"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Model):
+class Source(Contract):
     """Where a memory came from: a kind such as `dashboard` or `turn`, and what identifies it there."""
 
     kind: str = Field(default="api", pattern=r"^[a-z][a-z0-9_.-]{0,39}$")
     ref: str | None = Field(default=None, min_length=1, max_length=200)
 
 
-class Memory(_Model):
+class Memory(Contract):
     """One memory as its owner sees it. `embedded` is false until it can be found by meaning."""
 
     id: UUID
     text: str
     tier: Tier
     source: Source
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     occurred_at: datetime | None = None
     embedded: bool
 
 
-class RememberRequest(_Model):
+class RememberRequest(Contract):
     """`POST /v1/memories`."""
 
     text: str
@@ -61,7 +59,7 @@ class RememberRequest(_Model):
     occurred_at: datetime | None = None
 
 
-class EditRequest(_Model):
+class EditRequest(Contract):
     """`PATCH /v1/memories/{id}`: only the fields that were sent change; `occurred_at: null` clears it."""
 
     text: str | None = None
@@ -69,14 +67,14 @@ class EditRequest(_Model):
     occurred_at: datetime | None = None
 
 
-class MemoryPage(_Model):
+class MemoryPage(Contract):
     """`GET /v1/memories`, newest first. `next_cursor` is null on the last page."""
 
     items: list[Memory]
     next_cursor: str | None = None
 
 
-class RecallRequest(_Model):
+class RecallRequest(Contract):
     """`POST /v1/recall`. Without `tiers`: all the caller may read but sacred, which must be named."""
 
     query: str
@@ -84,7 +82,7 @@ class RecallRequest(_Model):
     tiers: list[str] | None = Field(default=None, max_length=3)
 
 
-class Reason(_Model):
+class Reason(Contract):
     """Why a memory was recalled: the arm that found it, that arm's score in 0..1, and a word on it."""
 
     arm: Literal["vector", "lexical"]
@@ -92,7 +90,7 @@ class Reason(_Model):
     detail: str
 
 
-class Recalled(_Model):
+class Recalled(Contract):
     """One memory found. `score` is in 0..1 and comparable between queries."""
 
     memory: Memory
@@ -101,20 +99,20 @@ class Recalled(_Model):
     age_seconds: int
 
 
-class RecallResult(_Model):
+class RecallResult(Contract):
     """Best first. `degraded` is `lexical_only` when the query could not be embedded in time."""
 
     results: list[Recalled]
     degraded: Literal["lexical_only"] | None = None
 
 
-class Erased(_Model):
+class Erased(Contract):
     """`DELETE /v1/memories/{id}`: how many of each were erased; all zero when it was already forgotten."""
 
     erased: dict[str, int]
 
 
-class MemoryChanged(_Model):
+class MemoryChanged(Contract):
     """`memory.changed.v1` on the bus: ids only, never a word of the memory."""
 
     event_id: UUID
