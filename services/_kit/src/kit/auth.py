@@ -7,7 +7,6 @@ before a request is somebody else's.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from contracts.identity import AUDIENCE, CALLER_HEADER, CALLER_TTL_SECONDS_MAX, 
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
+from kit.client import act_for
 from kit.clock import Clock
 from kit.errors import KitError
 
@@ -50,14 +50,6 @@ class ReadOnly(KitError):
     status = 403
     reason = "The access token may read and not write."
     fix = "Make a token with a write scope in Security."
-
-
-_token: ContextVar[str | None] = ContextVar("lares_caller_token", default=None)
-
-
-def current_token() -> str | None:
-    """Return the verified caller token of the running request: what kit.client sends on."""
-    return _token.get()
 
 
 class CallerSigner:
@@ -159,7 +151,7 @@ async def caller(connection: HTTPConnection) -> Caller:
         raise CallerInvalid()
     verifier: CallerVerifier = connection.app.state.verifier
     verified = verifier.verify(tokens[0])
-    _token.set(tokens[0])
+    act_for(tokens[0])
     return verified
 
 

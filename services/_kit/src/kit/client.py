@@ -5,12 +5,13 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from contracts.identity import CALLER_HEADER
 
-from kit import auth, logs, trace
+from kit import logs, trace
 from kit.clock import Clock
 from kit.errors import KitError
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     import httpx
 
 log = logs.get(__name__)
+
+_acting_for: ContextVar[str | None] = ContextVar("lares_acting_for", default=None)
+
+
+def act_for(caller_token: str) -> None:
+    """Send `caller_token` with every later call of this task: kit.auth does it for each verified request."""
+    _acting_for.set(caller_token)
+
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 EVENT_CHARS_MAX = 256 * 1024
@@ -257,7 +266,7 @@ class ServiceClient:
 
     def _headers(self, extra: dict[str, str] | None, caller_token: str | None) -> dict[str, str]:
         headers = {**(extra or {}), trace.HEADER: trace.outgoing()}
-        if token := caller_token or auth.current_token():
+        if token := caller_token or _acting_for.get():
             headers[CALLER_HEADER] = token
         return headers
 

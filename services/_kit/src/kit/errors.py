@@ -3,18 +3,19 @@
 Every code stands in docs/errors.md; a test compares.
 """
 
+from __future__ import annotations
+
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit import logs, trace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logs.get(__name__)
 
@@ -95,6 +96,8 @@ _BY_STATUS: dict[int, type[KitError]] = {404: NotFound, 405: MethodNotAllowed, 4
 
 def response(error: KitError) -> JSONResponse:
     """Return the coded JSON answer to `error`."""
+    from starlette.responses import JSONResponse
+
     return JSONResponse(
         error.body(),
         status_code=error.status,
@@ -111,8 +114,9 @@ def _fields(problems: list[dict[str, Any]]) -> str:
     return "The request does not have the expected shape: " + "; ".join(named) + "."
 
 
-def install(app: "Starlette") -> None:
+def install(app: Starlette) -> None:
     """Make `app` answer every error with a coded body."""
+    from starlette.exceptions import HTTPException
 
     async def kit_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, KitError)
@@ -138,12 +142,11 @@ def install(app: "Starlette") -> None:
 
     app.add_exception_handler(KitError, kit_error)
     app.add_exception_handler(HTTPException, http_error)
-    try:
+    # A plain Starlette service has no validation to translate, and FastAPI is 11 MB that it must not load.
+    if "fastapi" in sys.modules:
         from fastapi.exceptions import RequestValidationError
-    except ImportError:
-        # A plain Starlette service has no validation of its own to translate.
-        return
-    app.add_exception_handler(RequestValidationError, invalid)
+
+        app.add_exception_handler(RequestValidationError, invalid)
 
 
 class ErrorGuard:

@@ -3,19 +3,23 @@
 A healthcheck that starts Python costs most of a core over thirty containers; the age of a file costs a tenth.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from typing import TYPE_CHECKING
 
 from kit import logs
 from kit.clock import Clock
 from kit.errors import KitError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
 
 log = logs.get(__name__)
 
@@ -129,10 +133,14 @@ class Health:
 
     async def healthz(self, _: Request) -> JSONResponse:
         """`GET /healthz`: the process answers."""
+        from starlette.responses import JSONResponse
+
         return JSONResponse({"status": "alive", "service": self._service})
 
     async def readyz(self, _: Request) -> JSONResponse:
         """`GET /readyz`: its dependencies answer too."""
+        from starlette.responses import JSONResponse
+
         report = await self.report()
         if report.ready:
             return JSONResponse({"status": "ready", "checks": report.checks})

@@ -1,16 +1,18 @@
 """Prometheus numbers, every name prefixed with the domain: `lares_memory_recalls_total`."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # From a cached edge decision (under a millisecond) to a model's whole answer.
@@ -71,8 +73,10 @@ class Metrics:
         self.requests.count.labels(self._service, method, route, str(status)).inc()
         self.requests.seconds.labels(self._service, route).observe(seconds)
 
-    async def endpoint(self, _: "Request") -> Response:
+    async def endpoint(self, _: Request) -> Response:
         """`GET /metrics`."""
+        from starlette.responses import Response
+
         return Response(self.render(), media_type=CONTENT_TYPE)
 
 

@@ -1,13 +1,17 @@
 """The W3C `traceparent` that travels on every hop. Its trace id is the correlation id a person sees in an error."""
 
+from __future__ import annotations
+
 import re
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "traceparent"
 CORRELATION_HEADER = "x-correlation-id"
@@ -27,7 +31,7 @@ class Trace:
         """The value to send on."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
-    def child(self) -> "Trace":
+    def child(self) -> Trace:
         """Return the next hop of the same journey."""
         return Trace(self.trace_id, secrets.token_hex(8), self.flags)
 
