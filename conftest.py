@@ -8,5 +8,5 @@ ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(path) for path in sorted(ROOT.glob("services/*/src"))]
 
 pytest_plugins = [
-    name for name in ("kit.testing.callers", "kit.testing.stores") if find_spec(name) is not None
+    name for name in ("kit.testing.callers", "kit.testing.data") if find_spec(name) is not None
 ]

@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-_acting_for: ContextVar[str | None] = ContextVar("lares_acting_for", default=None)
-
-
-def act_for(caller_token: str) -> None:
-    """Send `caller_token` with every later call of this task: kit.auth does it for each verified request."""
-    _acting_for.set(caller_token)
-
-
 BODY_BYTES_MAX = 8 * 1024 * 1024
 EVENT_CHARS_MAX = 256 * 1024
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RETRY_STATUS = frozenset({502, 503, 504})
 BACKOFF_SECONDS = 0.1
 CONNECT_SECONDS_MAX = 2.0
+
+_acting_for: ContextVar[str | None] = ContextVar("lares_acting_for", default=None)
+
+
+def act_for(caller_token: str) -> None:
+    """Send `caller_token` with every later call of this task: kit.auth does it for each verified request."""
+    _acting_for.set(caller_token)
 
 
 class RemoteError(KitError):

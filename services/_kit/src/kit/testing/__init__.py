@@ -1,1 +1,1 @@
-"""Pytest fixtures of the house: a clock, signed callers, real stores. Loaded by the root conftest.py."""
+"""Pytest fixtures of the house: a clock, signed callers, real stores. The root conftest.py loads the modules in here."""
