@@ -21,7 +21,7 @@ CREATE TABLE sensitive.turn (
     user_text       text NOT NULL CHECK (char_length(user_text) BETWEEN 1 AND 8000),
     answer_text     text NOT NULL DEFAULT '' CHECK (char_length(answer_text) <= 40000),
     status          text NOT NULL CHECK (status IN
-                        ('running', 'awaiting_confirmation', 'done', 'stopped', 'failed', 'interrupted')),
+                        ('running', 'waiting', 'done', 'stopped', 'failed', 'interrupted')),
     error_code      text,
     correlation_id  text NOT NULL,
     -- Ids and scores only. A memory's words are never copied beside it: forgetting has one place less to reach.

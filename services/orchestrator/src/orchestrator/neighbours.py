@@ -1,0 +1,167 @@
+"""The two services that a turn calls, behind typed methods: memory and the model gateway."""
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from kit import logs
+from kit.client import ServiceClient, Unavailable
+from kit.errors import KitError
+
+from orchestrator.domain import Recalled, Tier
+from orchestrator.errors import MemoryAway, ModelAway, ModelRefused
+from orchestrator.prompt import Message
+
+log = logs.get(__name__)
+
+MAX_TIER_HEADER = "X-Lares-Max-Tier"
+RECALL_SECONDS = 4.0
+WRITE_SECONDS = 8.0
+
+
+class Memory:
+    """The memory service, on behalf of the caller of the running request."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def recall(self, query: str, tiers: Sequence[str], limit: int) -> list[Recalled]:
+        """Return the memories that bear on the query, best first. Raises MemoryAway."""
+        body = {"query": query[:2000], "limit": limit, "tiers": list(tiers)}
+        reply = await self._call("POST", "/v1/recall", json=body, timeout_s=RECALL_SECONDS)
+        return [_recalled(found) for found in reply.get("results", ())]
+
+    async def remember(self, text: str, tier: str, turn_id: UUID, key: str) -> UUID:
+        """Keep a fact, once per `key`; return its id when it is durable. Raises MemoryAway or memory's own error."""
+        body = {"text": text, "tier": tier, "source": {"kind": "conversation", "ref": str(turn_id)}}
+        headers = {"Idempotency-Key": key}
+        reply = await self._call(
+            "POST", "/v1/memories", json=body, headers=headers, timeout_s=WRITE_SECONDS
+        )
+        return UUID(reply["id"])
+
+    async def get(self, memory_id: UUID) -> Recalled | None:
+        """Return one memory, or None when it is gone or not the caller's. Raises MemoryAway."""
+        try:
+            reply = await self._call("GET", f"/v1/memories/{memory_id}", timeout_s=RECALL_SECONDS)
+        except KitError as error:
+            if error.status in (404, 410):
+                return None
+            raise
+        return _memory(reply, 1.0, ())
+
+    async def forget(self, memory_id: UUID) -> dict[str, int]:
+        """Erase a memory everywhere; return how many copies of each kind went. An absent one is {}. Raises MemoryAway."""
+        try:
+            reply = await self._call("DELETE", f"/v1/memories/{memory_id}", timeout_s=WRITE_SECONDS)
+        except KitError as error:
+            # Gone already: a repeated request has nothing left to erase, and that is success.
+            if error.status in (404, 410):
+                return {}
+            raise
+        return {str(kind): int(count) for kind, count in reply.get("erased", {}).items()}
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            return (await self._client.request(method, path, **options)).json()
+        except Unavailable:
+            raise MemoryAway(Retry_After="3") from None
+
+
+def _recalled(found: dict[str, Any]) -> Recalled:
+    reasons = tuple(
+        f"{reason['arm']}: {reason['detail']}"[:200] for reason in found.get("reasons", ())
+    )
+    return _memory(found["memory"], float(found["score"]), reasons)
+
+
+def _memory(memory: dict[str, Any], score: float, reasons: tuple[str, ...]) -> Recalled:
+    return Recalled(
+        memory_id=UUID(memory["id"]),
+        text=memory["text"],
+        tier=Tier(memory["tier"]),
+        score=score,
+        reasons=reasons,
+        updated_at=memory["updated_at"],
+        created_at=memory["created_at"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the gateway says that an answer cost."""
+
+    model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class Models:
+    """The model gateway: a prompt in, pieces of text out."""
+
+    def __init__(self, client: ServiceClient, model: str, tokens_max: int, idle_s: float) -> None:
+        self._client = client
+        self._model = model
+        self._tokens_max = tokens_max
+        self._idle_s = idle_s
+
+    async def answer(self, messages: Sequence[Message]) -> AsyncGenerator[str | Usage]:
+        """Yield the answer piece by piece, then at most one Usage. Closing the generator cancels it upstream.
+
+        Raises ModelAway when the model is not there or breaks off, ModelRefused when the gateway says no.
+        """
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": list(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": self._tokens_max,
+        }
+        # Conversations and the memories in a prompt are sensitive at most: the gateway keeps such a prompt in the
+        # house, or lets it out only where the person who runs the house said so.
+        headers = {MAX_TIER_HEADER: Tier.SENSITIVE.value}
+        try:
+            async with self._client.stream(
+                "POST", "/v1/chat/completions", json=body, headers=headers, idle_s=self._idle_s
+            ) as events:
+                async for event in events:
+                    if event.data == "[DONE]":
+                        return
+                    for piece in _pieces(json.loads(event.data)):
+                        yield piece
+        except Unavailable:
+            raise ModelAway(Retry_After="5") from None
+        except ValueError:
+            log.warning("model.unreadable")
+            raise ModelAway() from None
+        except ModelAway:
+            raise
+        except KitError as error:
+            log.warning("model.refused", code=error.code, status=error.status)
+            if error.status >= 500:
+                raise ModelAway() from None
+            raise ModelRefused(f"The model gateway refused the request ({error.code}).") from None
+        # A stream that ends without [DONE] was cut: what came is not the whole answer.
+        raise ModelAway("The model broke off in the middle of its answer.")
+
+
+def _pieces(chunk: dict[str, Any]) -> list[str | Usage]:
+    if chunk.get("error"):
+        raise ModelAway("The model broke off in the middle of its answer.")
+    pieces: list[str | Usage] = []
+    for choice in chunk.get("choices") or ():
+        text = (choice.get("delta") or {}).get("content")
+        if text:
+            pieces.append(str(text))
+    usage = chunk.get("usage")
+    if usage:
+        pieces.append(
+            Usage(
+                str(chunk.get("model", "")),
+                usage.get("prompt_tokens"),
+                usage.get("completion_tokens"),
+            )
+        )
+    return pieces
