@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from contracts.base import Contract, Instant, ShortText, Tier
+from contracts.base import Contract, Instant, ShortText
+from contracts.memory import Tier
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -64,6 +65,19 @@ class ConfirmationRequired(Contract):
     description: Annotated[str, Field(max_length=2000)]
     reversible: bool
     expires_at: Instant
+
+
+class PendingConfirmation(ConfirmationRequired):
+    """A decision that still waits, and the turn that asked for it."""
+
+    turn_id: UUID
+    conversation_id: UUID
+
+
+class ConfirmationList(Contract):
+    """`GET /v1/confirmations`: the caller's pending and unexpired ones, newest first, at most 50."""
+
+    confirmations: tuple[PendingConfirmation, ...]
 
 
 class ConfirmationDecision(Contract):

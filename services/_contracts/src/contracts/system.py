@@ -6,6 +6,8 @@ from pydantic import Field
 
 from contracts.base import Contract, Instant
 
+STATE_TOPIC = "system.state.v1"
+
 
 class ContainerState(Contract):
     """One container now, against its budget."""
@@ -26,3 +28,14 @@ class ContainerList(Contract):
 
     containers: tuple[ContainerState, ...]
     sampled_at: Instant | None = None
+    age_seconds: Annotated[float, Field(ge=0)] | None = None
+    stale: bool = True
+
+
+class ContainerChanged(Contract):
+    """`system.state.v1` on the bus: a container came, went, or changed its state, health or restarts."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    state: Annotated[str, Field(min_length=1, max_length=32)]
+    health: Annotated[str, Field(max_length=32)] | None = None
+    restarts: Annotated[int, Field(ge=0)] = 0
