@@ -22,10 +22,16 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("up", help="prepare roles and databases, apply every pending file")
     down = verbs.add_parser("down", help="undo the latest file, or all above --to")
-    down.add_argument("--to", type=int, default=None, metavar="N", help="number to go down to; 0 undoes all")
-    down.add_argument("--destroy", action="store_true", help="yes, drop the tables and what is in them")
+    down.add_argument(
+        "--to", type=int, default=None, metavar="N", help="number to go down to; 0 undoes all"
+    )
+    down.add_argument(
+        "--destroy", action="store_true", help="yes, drop the tables and what is in them"
+    )
     verbs.add_parser("status", help="list each file and whether it is applied")
-    verbs.add_parser("verify", help="fail unless all is applied as written and the cluster is as declared")
+    verbs.add_parser(
+        "verify", help="fail unless all is applied as written and the cluster is as declared"
+    )
     chosen = parser.parse_args(arguments)
     settings = load(Settings)
     logs.setup("migrate", settings.log_level)

@@ -6,7 +6,15 @@ from typing import Any
 
 from kit import logs
 from migrate.files import DATABASES
-from migrate.roles import GROUPS, LOGIN_NAMES, STOCK_DATABASES, Cluster, DatabaseState, RoleState, Step
+from migrate.roles import (
+    GROUPS,
+    LOGIN_NAMES,
+    STOCK_DATABASES,
+    Cluster,
+    DatabaseState,
+    RoleState,
+    Step,
+)
 
 log = logs.get("migrate")
 
@@ -64,7 +72,9 @@ async def read_cluster(superuser: Any) -> Cluster:
         roles={row["rolname"]: _role_state(row) for row in roles},
         databases={
             row["datname"]: DatabaseState(
-                row["datname"], row["owner"], frozenset((who, right) for who, right in row["rights"])
+                row["datname"],
+                row["owner"],
+                frozenset((who, right) for who, right in row["rights"]),
             )
             for row in databases
         },

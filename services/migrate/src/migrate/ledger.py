@@ -41,7 +41,9 @@ async def read(connection: Any) -> list[Applied]:
     """Return what is applied in this database, by number; nothing where no run has ever been."""
     if await connection.fetchval("SELECT to_regclass('data.schema_migration')") is None:
         return []
-    rows = await connection.fetch("SELECT number, name, checksum FROM data.schema_migration ORDER BY number")
+    rows = await connection.fetch(
+        "SELECT number, name, checksum FROM data.schema_migration ORDER BY number"
+    )
     return [Applied(row["number"], row["name"], row["checksum"]) for row in rows]
 
 
@@ -100,7 +102,9 @@ async def _in_transaction(
                 return done
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if attempt == tries:
-                raise Blocked(f"{migration.name}: {type(error).__name__} in {tries} tries") from None
+                raise Blocked(
+                    f"{migration.name}: {type(error).__name__} in {tries} tries"
+                ) from None
             log.warning("migrate.blocked", name=migration.name, attempt=attempt, attempts_max=tries)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_S_MAX)
@@ -109,7 +113,9 @@ async def _in_transaction(
                 raise Unavailable(f"{migration.name}: the connection was lost; run again") from None
             # The statement is ours, but its error may quote a row: the SQLSTATE and the place are enough.
             line = _line(migration, getattr(error, "position", None))
-            raise Failed(f"{migration.name}: {type(error).__name__} ({error.sqlstate}){line}") from error
+            raise Failed(
+                f"{migration.name}: {type(error).__name__} ({error.sqlstate}){line}"
+            ) from error
         except (OSError, asyncpg.InterfaceError):
             raise Unavailable(f"{migration.name}: the connection was lost; run again") from None
     raise Blocked(f"{migration.name}: not tried")

@@ -31,7 +31,9 @@ class Login:
     becomes: tuple[str, ...] = ()
     databases: tuple[str, ...] = ("lares",)
     connections_max: int = 5
-    settings: Mapping[str, str] = field(default_factory=lambda: {**_TIMEOUTS, "search_path": "public"})
+    settings: Mapping[str, str] = field(
+        default_factory=lambda: {**_TIMEOUTS, "search_path": "public"}
+    )
 
 
 LOGINS = (
@@ -43,7 +45,9 @@ LOGINS = (
         settings={"statement_timeout": "10min", "lock_timeout": "5s", "search_path": "public"},
     ),
     # Django writes unqualified table names.
-    Login("svc_identity", connections_max=10, settings={**_TIMEOUTS, "search_path": "edge, public"}),
+    Login(
+        "svc_identity", connections_max=10, settings={**_TIMEOUTS, "search_path": "edge, public"}
+    ),
     Login("svc_forward_auth", connections_max=5),
     Login(
         "svc_memory",
@@ -99,7 +103,15 @@ class Step:
     alone: bool = False
 
 
-_ATTRIBUTES = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS", "INHERIT", "LOGIN")
+_ATTRIBUTES = (
+    "SUPERUSER",
+    "CREATEDB",
+    "CREATEROLE",
+    "REPLICATION",
+    "BYPASSRLS",
+    "INHERIT",
+    "LOGIN",
+)
 _GROUP_ATTRIBUTES = (False,) * 7
 _LOGIN_ATTRIBUTES = (*(False,) * 6, True)
 
@@ -131,22 +143,29 @@ def _role(
         yield Step(f"create role {name}", f"CREATE ROLE {name} NOLOGIN NOINHERIT")
     if role is None or role.attributes != attributes or role.connections_max != connections_max:
         words = " ".join(
-            word if wanted else f"NO{word}" for word, wanted in zip(_ATTRIBUTES, attributes, strict=True)
+            word if wanted else f"NO{word}"
+            for word, wanted in zip(_ATTRIBUTES, attributes, strict=True)
         )
-        yield Step(f"set attributes of {name}", f"ALTER ROLE {name} {words} CONNECTION LIMIT {connections_max}")
+        yield Step(
+            f"set attributes of {name}",
+            f"ALTER ROLE {name} {words} CONNECTION LIMIT {connections_max}",
+        )
 
 
 def _password(role: RoleState | None, name: str, password: str) -> Iterator[Step]:
     if not scram.matches(password, role.verifier if role else None):
         # The verifier is base64 and dollars: no quote can be in it.
-        yield Step(f"set password of {name}", f"ALTER ROLE {name} PASSWORD '{scram.verifier(password)}'")
+        yield Step(
+            f"set password of {name}", f"ALTER ROLE {name} PASSWORD '{scram.verifier(password)}'"
+        )
 
 
 def _settings(role: RoleState | None, name: str, wanted: Mapping[str, str]) -> Iterator[Step]:
     for database in sorted(role.settings_per_database if role else ()):
         quoted = database.replace('"', '""')
         yield Step(
-            f"reset settings of {name} in {database}", f'ALTER ROLE {name} IN DATABASE "{quoted}" RESET ALL'
+            f"reset settings of {name} in {database}",
+            f'ALTER ROLE {name} IN DATABASE "{quoted}" RESET ALL',
         )
     if (role.settings if role else {}) == wanted:
         return
@@ -182,11 +201,17 @@ def _database(database: DatabaseState | None, name: str) -> Iterator[Step]:
     yield from _rights(database, name, frozenset(connect))
 
 
-def _rights(database: DatabaseState, name: str, wanted: frozenset[tuple[str, str]]) -> Iterator[Step]:
+def _rights(
+    database: DatabaseState, name: str, wanted: frozenset[tuple[str, str]]
+) -> Iterator[Step]:
     held = {right for right in database.rights if right[0] != database.owner}
     for grantee in sorted({grantee for grantee, _ in held - wanted}):
         who = f'"{grantee}"' if grantee else "PUBLIC"
-        yield Step(f"close {name} to {grantee or 'PUBLIC'}", f"REVOKE ALL ON DATABASE {name} FROM {who}")
+        yield Step(
+            f"close {name} to {grantee or 'PUBLIC'}", f"REVOKE ALL ON DATABASE {name} FROM {who}"
+        )
         held = {right for right in held if right[0] != grantee}
     for grantee, right in sorted(wanted - held):
-        yield Step(f"let {grantee} {right} {name}", f"GRANT {right} ON DATABASE {name} TO {grantee}")
+        yield Step(
+            f"let {grantee} {right} {name}", f"GRANT {right} ON DATABASE {name} TO {grantee}"
+        )

@@ -64,7 +64,9 @@ async def up(settings: Settings, files: Sequence[Migration]) -> int:
             async with _closing(await connect.as_superuser(settings, name)) as connection:
                 await bootstrap.harden(connection, name)
         async with _owners(settings) as owners:
-            lines = compare(files, {name: await ledger.read(owner) for name, owner in owners.items()})
+            lines = compare(
+                files, {name: await ledger.read(owner) for name, owner in owners.items()}
+            )
             refuse_edited(lines)
             pending = {line.number for line in lines if line.state == "pending"}
             count = 0
@@ -77,7 +79,9 @@ async def up(settings: Settings, files: Sequence[Migration]) -> int:
             return count
 
 
-async def down(settings: Settings, files: Sequence[Migration], to: int | None, *, destroy: bool) -> int:
+async def down(
+    settings: Settings, files: Sequence[Migration], to: int | None, *, destroy: bool
+) -> int:
     """Undo every applied file above number `to` (the latest one alone if None), newest first. Return how many.
 
     Raises Unconfirmed unless `destroy`, EditedFile when an applied file is no longer the one on disk.
@@ -88,7 +92,9 @@ async def down(settings: Settings, files: Sequence[Migration], to: int | None, *
         applied = [file for file in files if _state(lines, file) == "applied"]
         chosen = applied[-1:] if to is None else [file for file in applied if file.number > to]
         if chosen and not destroy:
-            raise Unconfirmed("This would undo " + ", ".join(file.name for file in reversed(chosen)))
+            raise Unconfirmed(
+                "This would undo " + ", ".join(file.name for file in reversed(chosen))
+            )
         count = 0
         for file in reversed(chosen):
             count += await ledger.revert(
@@ -121,7 +127,9 @@ async def verify(settings: Settings, files: Sequence[Migration]) -> None:
     async with _closing(await connect.as_superuser(settings, "postgres")) as superuser:
         steps = plan(await bootstrap.read_cluster(superuser), settings.passwords())
     if steps:
-        raise Drifted("Not as declared; a run would: " + "; ".join(step.what for step in steps[:10]))
+        raise Drifted(
+            "Not as declared; a run would: " + "; ".join(step.what for step in steps[:10])
+        )
     for name in DATABASES:
         async with _closing(await connect.as_superuser(settings, name)) as connection:
             if not await bootstrap.is_hardened(connection):
@@ -131,7 +139,9 @@ async def verify(settings: Settings, files: Sequence[Migration]) -> None:
 
 
 def _state(lines: Sequence[Line], file: Migration) -> str:
-    return next(line.state for line in lines if (line.number, line.database) == (file.number, file.database))
+    return next(
+        line.state for line in lines if (line.number, line.database) == (file.number, file.database)
+    )
 
 
 @asynccontextmanager

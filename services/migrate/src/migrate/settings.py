@@ -16,7 +16,9 @@ class Settings(CommonSettings):
     postgres_host: str = setting("LARES_POSTGRES_HOST", help="Address of Postgres.")
     postgres_port: int = setting("LARES_POSTGRES_PORT", default=5432, help="Port of Postgres.")
     folder: Path = setting(
-        "LARES_MIGRATIONS_DIR", default=Path("/srv/migrations"), help="Folder of the numbered SQL files."
+        "LARES_MIGRATIONS_DIR",
+        default=Path("/srv/migrations"),
+        help="Folder of the numbered SQL files.",
     )
     wait_s: float = setting(
         "LARES_MIGRATE_WAIT_S", default=60.0, help="How long to wait for Postgres to answer."
@@ -25,14 +27,22 @@ class Settings(CommonSettings):
         "LARES_MIGRATE_BUSY_WAIT_S", default=120.0, help="How long to wait for another run to end."
     )
     lock_timeout_ms: int = setting(
-        "LARES_MIGRATE_LOCK_TIMEOUT_MS", default=3000, help="How long one statement waits for a table's lock."
+        "LARES_MIGRATE_LOCK_TIMEOUT_MS",
+        default=3000,
+        help="How long one statement waits for a table's lock.",
     )
     lock_tries: int = setting(
-        "LARES_MIGRATE_LOCK_TRIES", default=8, help="How often a file that met a locked table is tried."
+        "LARES_MIGRATE_LOCK_TRIES",
+        default=8,
+        help="How often a file that met a locked table is tried.",
     )
     superuser_password: str = secret("superuser_password", help="Password of the role postgres.")
-    password_svc_migrate: str = secret("db_password_svc_migrate", help="Password to give svc_migrate.")
-    password_svc_identity: str = secret("db_password_svc_identity", help="Password to give svc_identity.")
+    password_svc_migrate: str = secret(
+        "db_password_svc_migrate", help="Password to give svc_migrate."
+    )
+    password_svc_identity: str = secret(
+        "db_password_svc_identity", help="Password to give svc_identity."
+    )
     password_svc_forward_auth: str = secret(
         "db_password_svc_forward_auth", help="Password to give svc_forward_auth."
     )

@@ -1,0 +1,148 @@
+"""Following a topic from now on: one reader per topic and process, and a bounded queue per follower."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kit import logs
+from kit.bus.errors import BusUnavailable, coded
+from kit.bus.message import Message, parse, stream_key
+from kit.clock import Clock
+
+log = logs.get(__name__)
+QUEUE_MAX = 256
+_BATCH = 64
+_PAUSE_S_MIN, _PAUSE_S_MAX = 0.25, 10.0
+
+
+class Subscription:
+    """One follower's messages, in order. Iterate it; it ends when the bus is closed."""
+
+    def __init__(self, dropped: Callable[[], None] | None) -> None:
+        self._queue: deque[Message] = deque()
+        self._wake = asyncio.Event()
+        self._dropped = dropped
+        self._ended = False
+        self.missed = 0
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._queue:
+            if self._ended:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._queue.popleft()
+
+    def offer(self, message: Message) -> None:
+        """Take a message; when the queue is full the oldest one goes, since a live page wants the newest."""
+        if len(self._queue) >= QUEUE_MAX:
+            self._queue.popleft()
+            self.missed += 1
+            if self._dropped:
+                self._dropped()
+        self._queue.append(message)
+        self._wake.set()
+
+    def end(self) -> None:
+        """Let the iteration finish once the queue is empty."""
+        self._ended = True
+        self._wake.set()
+
+
+class Fanout:
+    """Reads one topic once and offers each message to every follower; runs while there is any."""
+
+    def __init__(
+        self,
+        readers: Any,
+        topic: str,
+        clock: Clock,
+        block_s: float,
+        dropped: Callable[[], None] | None,
+    ) -> None:
+        self._readers = readers
+        self._topic = topic
+        self._stream = stream_key(topic)
+        self._clock = clock
+        self._block_ms = int(block_s * 1000)
+        self._dropped = dropped
+        self._followers: set[Subscription] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._last_id: str | None = None
+        self._positioned = asyncio.Event()
+        self.ended = False
+
+    async def subscribe(self) -> Subscription:
+        """Return a subscription that misses nothing published from here on. Waits for Valkey 3 s at most."""
+        subscription = Subscription(self._dropped)
+        self._followers.add(subscription)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"tail {self._topic}")
+        # While Valkey is away a live page still opens; it begins with whatever comes first.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._positioned.wait(), 3.0)
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Forget a follower; with the last one the reading stops."""
+        self._followers.discard(subscription)
+        if not self._followers:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """End the reading and every subscription."""
+        self.ended = True
+        for follower in self._followers:
+            follower.end()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        pause_s = _PAUSE_S_MIN
+        while True:
+            try:
+                with coded():
+                    await self._read()
+                pause_s = _PAUSE_S_MIN
+            except BusUnavailable:
+                log.warning("bus.tail_waiting", topic=self._topic, seconds=pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_S_MAX)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # Nobody awaits this task before the last follower leaves: say it, and let the followers end.
+                log.exception("bus.tail_failed", error, topic=self._topic)
+                self.ended = True
+                self._positioned.set()
+                for follower in self._followers:
+                    follower.end()
+                return
+
+    async def _read(self) -> None:
+        if self._last_id is None:
+            # `$` would be resolved anew by each read, and lose what arrives between two of them.
+            newest = await self._readers.xrevrange(self._stream, count=1)
+            self._last_id = newest[0][0] if newest else "0-0"
+            self._positioned.set()
+        answer = await self._readers.xread(
+            {self._stream: self._last_id}, count=_BATCH, block=self._block_ms
+        )
+        for entry_id, entry in answer[0][1] if answer else []:
+            self._last_id = entry_id
+            try:
+                message = parse(self._topic, entry_id, entry)
+            except ValueError:
+                log.warning("bus.tail_malformed", topic=self._topic, entry_id=entry_id)
+                continue
+            for follower in self._followers:
+                follower.offer(message)
