@@ -35,7 +35,8 @@ done
 ipt -N DOCKER-USER 2>/dev/null || true
 
 # The resolvers that this machine asks: egress-proxy may ask them too, wherever they live.
-resolvers=$(awk '$1 == "nameserver" && $2 ~ /^[0-9.]+$/ && $2 !~ /^127\./ { print $2 }' /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | sort -u)
+resolvers=$(cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null \
+  | awk '$1 == "nameserver" && $2 ~ /^[0-9.]+$/ && $2 !~ /^127[.]/ { print $2 }' | sort -u || true)
 
 # To the host: answers to what it asked itself (the published ports), and nothing new.
 ipt -A "$to_host" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
