@@ -1,0 +1,1 @@
+"""Serves one GGUF model over OpenAI's protocol, inside the house."""

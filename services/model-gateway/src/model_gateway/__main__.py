@@ -1,0 +1,27 @@
+"""settings -> models file -> run: the only wiring."""
+
+from kit import logs
+from kit.errors import KitError
+from kit.http import serve
+from kit.settings import EXIT_CONFIG, load
+
+from model_gateway.app import build
+from model_gateway.settings import Settings
+
+log = logs.get(__name__)
+
+
+def main() -> None:
+    """Serve until SIGTERM. A models file that cannot be used exits with 78."""
+    settings = load(Settings)
+    logs.setup("model-gateway", settings.log_level)
+    try:
+        app = build(settings)
+    except KitError as error:
+        log.error("catalogue.refused", code=error.code, reason=error.reason, fix=error.fix)
+        raise SystemExit(EXIT_CONFIG) from error
+    serve(app, settings)
+
+
+if __name__ == "__main__":
+    main()

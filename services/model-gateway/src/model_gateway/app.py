@@ -1,0 +1,107 @@
+"""Puts the service together; `__main__` and the tests start the same one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kit import logs
+from kit.clock import Clock
+from kit.http import equip, with_heartbeat
+from starlette.applications import Starlette
+
+from model_gateway import catalogue
+from model_gateway.catalogue import Backend, Catalogue
+from model_gateway.desk import Desk
+from model_gateway.errors import CatalogueInvalid
+from model_gateway.numbers import Numbers
+from model_gateway.routes import Api
+from model_gateway.settings import Settings
+from model_gateway.upstream import Upstream
+
+log = logs.get(__name__)
+
+KEY_CHARS_MAX = 4096
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Starlette:
+    """Return the application. Raises CatalogueInvalid for a models file, a key or a proxy that cannot be used."""
+    variables = {
+        "LARES_LOCAL_LLM_URL": settings.local_llm_url,
+        "LARES_EMBEDDER_URL": settings.embedder_url,
+    }
+    book = catalogue.read(settings.models_file, variables)
+    keys = {
+        name: _key(settings, name, backend)
+        for name, backend in book.backends.items()
+        if backend.enabled
+    }
+    proxies = {name: _proxy(settings, name, backend) for name, backend in book.backends.items()}
+    _refuse_unknown_switches(settings, book)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncGenerator[None]:
+        # A connection each: a kept one may be closed by the backend at the very moment it is used again, and then
+        # nobody knows whether the request was read. Connecting costs a fraction of a millisecond inside the house.
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=10)
+        async with aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        ) as session:
+            for name, backend in book.backends.items():
+                upstream = Upstream(
+                    name,
+                    backend,
+                    session,
+                    clock or Clock(),
+                    proxy=proxies[name],
+                    api_key=keys.get(name),
+                )
+                upstreams[name] = upstream
+                numbers.watch(upstream)
+            yield
+
+    upstreams: dict[str, Upstream] = {}
+    app = Starlette(lifespan=with_heartbeat(lifespan))
+    equip(app, "model-gateway", domain="inference", settings=settings)
+    numbers = Numbers(app.state.metrics)
+    app.router.routes.extend(
+        Api(book, Desk(upstreams, numbers), frozenset(settings.disabled)).routes()
+    )
+    return app
+
+
+def _key(settings: Settings, name: str, backend: Backend) -> str | None:
+    if backend.api_key_secret is None:
+        return None
+    path: Path = settings.secrets_dir / backend.api_key_secret
+    try:
+        key = path.read_text()[: KEY_CHARS_MAX + 1].strip()
+    except (OSError, UnicodeDecodeError):
+        key = ""
+    if not key or len(key) > KEY_CHARS_MAX or not key.isprintable():
+        raise CatalogueInvalid(
+            f"The backend {name} needs the secret {backend.api_key_secret}, which is absent or unusable.",
+            fix="Put the key into that secret, or set `enabled: false` on the backend in models.yaml.",
+        )
+    return key
+
+
+def _proxy(settings: Settings, name: str, backend: Backend) -> str | None:
+    if not backend.via_egress_proxy:
+        return None
+    if not settings.egress_proxy_url:
+        raise CatalogueInvalid(
+            f"The backend {name} needs the egress proxy, and LARES_EGRESS_PROXY_URL is not set."
+        )
+    return settings.egress_proxy_url
+
+
+def _refuse_unknown_switches(settings: Settings, book: Catalogue) -> None:
+    unknown = set(settings.disabled) - {"all", "outside"} - set(book.models) - set(book.backends)
+    if unknown:
+        # Whoever mistyped the off switch believes that something is off which is not.
+        raise CatalogueInvalid(
+            f"LARES_INFERENCE_DISABLED names what does not exist: {', '.join(sorted(unknown))}.",
+            fix="Name models and backends of models.yaml, `outside` or `all`.",
+        )

@@ -1,0 +1,157 @@
+"""Which models there are and where they run: the models file, checked to the last key."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from model_gateway.errors import CatalogueInvalid
+
+FILE_BYTES_MAX = 256 * 1024
+HOUSE_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa")
+_VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+
+Tier = Literal["convenience", "sensitive", "sacred"]
+TIERS: tuple[Tier, ...] = ("convenience", "sensitive", "sacred")
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$")]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Part(BaseModel):
+    """A part of the file: unknown keys are refused, so that a typo does not silently mean the default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Backend(Part):
+    """A server that speaks OpenAI's protocol."""
+
+    url: str
+    in_house: bool
+    via_egress_proxy: bool = False
+    max_tier: Tier | None = None
+    api_key_secret: Annotated[str, Field(pattern=r"^backend_[a-z0-9_]{1,48}_api_key$")] | None = (
+        None
+    )
+    enabled: bool = True
+    connect_seconds: Seconds = 3
+    silence_seconds: Seconds = 120
+    answer_seconds: Seconds = 600
+    max_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
+    queue_max: Annotated[int, Field(ge=0, le=1024)] = 8
+    queue_seconds: Seconds = 60
+    stream_usage: bool = True
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_base(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise ValueError(
+                "url must be http(s)://host[:port]/path, without user, query or fragment"
+            )
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _outside_is_guarded(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.in_house:
+            if not _may_be_in_house(parts.hostname or ""):
+                raise ValueError(
+                    "in_house needs a private address or a name of the house; this one is outside"
+                )
+            return self
+        if not self.via_egress_proxy:
+            raise ValueError(
+                "a backend outside needs via_egress_proxy: true; nothing else leaves the house"
+            )
+        if parts.scheme != "https":
+            raise ValueError("a backend outside needs https")
+        if self.max_tier == "sacred":
+            raise ValueError(
+                "sacred text never leaves the house: max_tier of a backend outside is convenience or sensitive"
+            )
+        return self
+
+    @property
+    def tier_limit(self) -> Tier:
+        """The most private tier this backend may be shown. Outside it is `convenience` unless the file says `sensitive`."""
+        return self.max_tier or ("sacred" if self.in_house else "convenience")
+
+
+class Model(Part):
+    """A name that can be asked, and what stands behind it."""
+
+    backend: Name
+    kind: Literal["chat", "embeddings"]
+    upstream_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    context_tokens: Annotated[int, Field(ge=1, le=4_000_000)]
+    output_tokens_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    inputs_max: Annotated[int, Field(ge=1, le=2048)] = 64
+    dimensions: Annotated[int, Field(ge=1, le=8192)] | None = None
+    extra_fields: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+class Catalogue(Part):
+    """The whole file."""
+
+    version: Literal[1]
+    backends: Annotated[dict[Name, Backend], Field(min_length=1, max_length=32)]
+    models: Annotated[dict[Name, Model], Field(min_length=1, max_length=128)]
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Self:
+        for name, model in self.models.items():
+            if model.backend not in self.backends:
+                raise ValueError(
+                    f"model {name} names the backend {model.backend}, which is not in the file"
+                )
+        return self
+
+
+def _may_be_in_house(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.lower().endswith(HOUSE_SUFFIXES)
+
+
+def read(path: Path, variables: Mapping[str, str]) -> Catalogue:
+    """Return the checked catalogue. `${NAME}` is replaced from `variables` alone. Raises CatalogueInvalid."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(FILE_BYTES_MAX + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueInvalid(f"{path} cannot be read.") from error
+    if len(text) > FILE_BYTES_MAX:
+        raise CatalogueInvalid(f"{path} is larger than {FILE_BYTES_MAX} bytes.")
+    try:
+        return Catalogue.model_validate(
+            yaml.safe_load(_VARIABLE.sub(lambda found: _value(found[1], variables), text))
+        )
+    except yaml.YAMLError as error:
+        raise CatalogueInvalid(f"{path} is not YAML.") from error
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()[:5]
+        ]
+        raise CatalogueInvalid(f"{path}: {'; '.join(problems)}.") from error
+
+
+def _value(name: str, variables: Mapping[str, str]) -> str:
+    if not variables.get(name):
+        raise CatalogueInvalid(f"The models file uses ${{{name}}}, which is not set.")
+    return variables[name]

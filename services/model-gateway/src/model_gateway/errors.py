@@ -1,0 +1,115 @@
+"""What can go wrong between a question and a model. Each code stands in docs/errors.md."""
+
+from kit.errors import KitError
+
+
+class RequestInvalid(KitError):
+    code = "inference.request_invalid"
+    status = 400
+    reason = "The request is not one that a model can be asked."
+    fix = "Correct the field that the reason names."
+
+
+class RequestRefused(KitError):
+    code = "inference.request_refused"
+    status = 400
+    reason = "The model's server refused the request."
+    fix = "Correct what the reason names, or ask a model that can do it."
+
+
+class PromptTooLong(KitError):
+    code = "inference.prompt_too_long"
+    status = 400
+    reason = "The prompt does not fit into the model's context."
+    fix = "Send less, or ask a model with a larger context."
+
+
+class TooManyTokens(KitError):
+    code = "inference.too_many_tokens"
+    status = 400
+    reason = "More tokens are asked for than this model may answer with."
+    fix = "Ask for at most the number that the reason names."
+
+
+class TierRefused(KitError):
+    code = "inference.tier_refused"
+    status = 403
+    reason = "This text may not leave the house, and the model is outside."
+    fix = "Ask a model that runs in the house."
+
+
+class ModelUnknown(KitError):
+    code = "inference.model_unknown"
+    status = 404
+    reason = "No model has that name."
+    fix = "Ask for one of the models that the reason names."
+
+
+class QueueFull(KitError):
+    code = "inference.queue_full"
+    status = 429
+    reason = "Too many requests wait for this model."
+    fix = "Try again in a moment."
+
+
+class BackendBusy(KitError):
+    code = "inference.backend_busy"
+    status = 429
+    reason = "The model's server takes no more requests for now."
+    fix = "Try again later; the provider's own limit was reached."
+
+
+class BackendFailed(KitError):
+    code = "inference.backend_failed"
+    status = 502
+    reason = "The model's server failed while it answered."
+    fix = "Try again. If it happens again, look at that server's log."
+
+
+class BackendInvalid(KitError):
+    code = "inference.backend_invalid"
+    status = 502
+    reason = "The model's server gave an answer that is not OpenAI's protocol, or too large."
+    fix = "Check the backend's url in models.yaml: it must be the base of an OpenAI-compatible API."
+
+
+class BackendRefusedKey(KitError):
+    code = "inference.backend_refused_key"
+    status = 502
+    reason = "The model's server does not accept the house's key."
+    fix = "Put a valid key into the secret backend_<name>_api_key of model-gateway and restart it."
+
+
+class BackendUnavailable(KitError):
+    code = "inference.backend_unavailable"
+    status = 503
+    reason = "The model's server is not answering."
+    fix = "Wait a moment and try again; System shows whether it is running."
+
+
+class QueueTimeout(KitError):
+    code = "inference.queue_timeout"
+    status = 503
+    reason = "The model was busy with other requests for too long."
+    fix = "Try again in a moment, or give the backend more slots."
+
+
+class ModelOff(KitError):
+    code = "inference.model_off"
+    status = 503
+    reason = "This model is switched off."
+    fix = "Switch it on in models.yaml or LARES_INFERENCE_DISABLED, or ask another model."
+
+
+class BackendTimeout(KitError):
+    code = "inference.backend_timeout"
+    status = 504
+    reason = "The model's server took too long."
+    fix = "Ask for a shorter answer, or raise the backend's time limits in models.yaml."
+
+
+class CatalogueInvalid(KitError):
+    code = "inference.catalogue_invalid"
+    status = 500
+    reason = "The file of models cannot be used."
+    fix = "Correct the entry that the reason names; docs/runbooks/models.md explains each field."

@@ -1,0 +1,40 @@
+"""The gateway's settings. The models themselves stand in the file that `models_file` names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.settings import SECRETS_DIR, SECRETS_DIR_VARIABLE, HttpSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(HttpSettings):
+    """Where the models are named and how the outside is reached."""
+
+    models_file: Path = setting(
+        "LARES_MODELS_FILE",
+        default=Path("/etc/lares/models.yaml"),
+        help="The file that names models and backends.",
+    )
+    local_llm_url: str = setting(
+        "LARES_LOCAL_LLM_URL",
+        default="",
+        help="Replaces ${LARES_LOCAL_LLM_URL} in the models file.",
+    )
+    embedder_url: str = setting(
+        "LARES_EMBEDDER_URL", default="", help="Replaces ${LARES_EMBEDDER_URL} in the models file."
+    )
+    egress_proxy_url: str = setting(
+        "LARES_EGRESS_PROXY_URL",
+        default="",
+        help="The proxy through which backends outside are reached.",
+    )
+    disabled: tuple[str, ...] = setting(
+        "LARES_INFERENCE_DISABLED",
+        default=(),
+        help="Off switch: names of models and backends, or `outside` for all that leave the house, or `all`; separated by commas.",
+    )
+    secrets_dir: Path = setting(
+        SECRETS_DIR_VARIABLE,
+        default=Path(SECRETS_DIR),
+        help="Folder of the secret files, for the backends' keys.",
+    )

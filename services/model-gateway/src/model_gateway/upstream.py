@@ -1,0 +1,225 @@
+"""One backend: how it is called, and what its refusals mean here."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from kit import logs, trace
+from kit.clock import Clock
+
+from model_gateway import errors
+from model_gateway.breaker import Breaker
+from model_gateway.catalogue import Backend
+from model_gateway.domain import Fields
+from model_gateway.lane import Lane
+
+log = logs.get(__name__)
+
+CONNECT_TRIES = 3
+CONNECT_PAUSE_SECONDS = 0.2
+REPLY_BYTES_MAX = 16 * 1024 * 1024
+REFUSAL_BYTES_MAX = 64 * 1024
+REFUSAL_CHARS_MAX = 300
+_PROXY_REFUSED = (403, 407)
+
+
+class Upstream:
+    """A backend with its queue, its breaker and its way there."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        *,
+        proxy: str | None,
+        api_key: str | None,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.lane = Lane(backend.max_concurrency, backend.queue_max, backend.queue_seconds)
+        self.breaker = Breaker(clock)
+        self._session = session
+        self._clock = clock
+        self._proxy = proxy
+        self._api_key = api_key
+
+    @property
+    def available(self) -> bool:
+        """Whether the last calls give no reason to doubt it."""
+        return not self.breaker.open
+
+    @asynccontextmanager
+    async def ask(
+        self, path: str, payload: Fields, accept: str
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Wait for a place, send `payload`, and hold the successful answer open during the block.
+
+        Leaving the block early closes the connection, which is how a backend learns that nobody listens any more.
+        Raises the coded error that says what went wrong; a failure inside the block counts against the backend too.
+        """
+        async with self.lane.turn():
+            if not self.breaker.allow():
+                raise errors.BackendUnavailable(
+                    f"The backend {self.name} failed several times and is left alone for some seconds.",
+                    Retry_After="5",
+                )
+            try:
+                async with asyncio.timeout(self.backend.answer_seconds):
+                    answer = await self._send(path, payload, accept)
+                    try:
+                        await self._check(answer)
+                        yield answer
+                        self.breaker.succeeded()
+                    finally:
+                        answer.close()
+            except (
+                errors.BackendUnavailable,
+                errors.BackendFailed,
+                errors.BackendInvalid,
+                errors.BackendTimeout,
+            ):
+                self.breaker.failed()
+                raise
+            except TimeoutError as error:
+                # aiohttp's own time-outs are TimeoutErrors too: silence and the whole answer's deadline both end here.
+                self.breaker.failed()
+                raise errors.BackendTimeout() from error
+            except aiohttp.ClientError as error:
+                self.breaker.failed()
+                raise errors.BackendFailed(
+                    f"The backend {self.name} broke off in the middle of its answer."
+                ) from error
+
+    async def _send(self, path: str, payload: Fields, accept: str) -> aiohttp.ClientResponse:
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        for attempt in range(1, CONNECT_TRIES + 1):
+            try:
+                return await self._session.post(
+                    self.backend.url + path,
+                    data=body,
+                    headers=self._headers(accept),
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        sock_connect=self.backend.connect_seconds,
+                        sock_read=self.backend.silence_seconds,
+                    ),
+                )
+            except aiohttp.ClientHttpProxyError as error:
+                raise self._proxy_refusal(error) from error
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                # Only here is it certain that no byte of the request was sent: whatever fails later is not repeated.
+                if attempt == CONNECT_TRIES:
+                    raise errors.BackendUnavailable(
+                        f"The backend {self.name} cannot be reached.", Retry_After="5"
+                    ) from error
+                await self._clock.sleep(CONNECT_PAUSE_SECONDS * attempt)
+        raise AssertionError("the loop returns or raises")
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {
+            "content-type": "application/json",
+            "accept": accept,
+            "accept-encoding": "identity",
+            "user-agent": "lares",
+        }
+        if self._api_key:
+            headers["authorization"] = f"Bearer {self._api_key}"
+        if self.backend.in_house:
+            # Outside, a trace id would only tell the provider which requests belong together.
+            headers[trace.HEADER] = trace.outgoing()
+        return headers
+
+    def _proxy_refusal(self, error: aiohttp.ClientHttpProxyError) -> errors.BackendUnavailable:
+        if error.status in _PROXY_REFUSED:
+            return errors.BackendUnavailable(
+                f"The egress proxy does not let model-gateway reach the backend {self.name}.",
+                fix="Allow the backend's host for model-gateway in networks/egress.yaml.",
+            )
+        return errors.BackendUnavailable(
+            f"The egress proxy could not reach the backend {self.name}.", Retry_After="5"
+        )
+
+    async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise errors.BackendInvalid(
+                "The backend compressed its answer, which was not asked for."
+            )
+        if answer.status == 200:
+            return
+        log.info("backend.refused", backend=self.name, status=answer.status)
+        if answer.status in (400, 413, 422):
+            # Its own limits and grammar: the request is at fault and the backend is well.
+            self.breaker.succeeded()
+            raise await self._refusal(answer)
+        if answer.status in (401, 403):
+            raise errors.BackendRefusedKey(f"The backend {self.name} answered {answer.status}.")
+        if answer.status == 429:
+            raise errors.BackendBusy(Retry_After=_retry_after(answer))
+        if answer.status == 503:
+            raise errors.BackendUnavailable(
+                f"The backend {self.name} says that it is not ready.",
+                Retry_After=_retry_after(answer),
+            )
+        if answer.status == 404:
+            raise errors.BackendInvalid(f"The backend {self.name} knows no such address or model.")
+        raise errors.BackendFailed(f"The backend {self.name} answered {answer.status}.")
+
+    async def _refusal(self, answer: aiohttp.ClientResponse) -> errors.KitError:
+        try:
+            said: Any = json.loads(await read_bounded(answer, REFUSAL_BYTES_MAX))["error"]
+            kind, message = (
+                str(said.get("type") or said.get("code")),
+                str(said["message"])[:REFUSAL_CHARS_MAX],
+            )
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            errors.BackendInvalid,
+        ):
+            return errors.RequestRefused()
+        if kind in ("exceed_context_size_error", "context_length_exceeded"):
+            return errors.PromptTooLong()
+        return errors.RequestRefused(f"The model's server refused the request: {message}")
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> str:
+    said = answer.headers.get("retry-after", "")
+    return said if said.isdigit() and len(said) <= 4 else "10"
+
+
+async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """Return the whole body. Raises BackendInvalid when it is larger than `bytes_max`."""
+    body = bytearray()
+    async for piece in pieces(answer):
+        body += piece
+        if len(body) > bytes_max:
+            raise errors.BackendInvalid(f"The backend's answer is larger than {bytes_max} bytes.")
+    return bytes(body)
+
+
+async def pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives."""
+    async for piece in answer.content.iter_any():
+        yield piece
+
+
+async def read_json(answer: aiohttp.ClientResponse) -> Fields:
+    """Return the body as a JSON object. Raises BackendInvalid."""
+    body = await read_bounded(answer, REPLY_BYTES_MAX)
+    try:
+        value: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise errors.BackendInvalid("The backend's answer is not JSON.") from None
+    if not isinstance(value, dict):
+        raise errors.BackendInvalid("The backend's answer is not a JSON object.")
+    return value
