@@ -93,7 +93,7 @@ class ConfirmationOutcome(Contract):
     turn_id: UUID
     state: Literal["executed", "denied"]
     answer: str
-    erased: dict[str, int] = {}
+    erased: dict[str, int] = Field(default_factory=dict)
 
 
 class TurnFinished(Contract):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.memory import Tier
+
 MAX_TURN_CHARS = 8000
 MAX_FORGET_CANDIDATES = 10
 
@@ -16,14 +18,6 @@ class IntentKind(StrEnum):
     REMEMBER = "remember"
     FORGET = "forget"
     UNCLEAR = "unclear"
-
-
-class Tier(StrEnum):
-    """How private a datum is; the same words as in the database."""
-
-    CONVENIENCE = "convenience"
-    SENSITIVE = "sensitive"
-    SACRED = "sacred"
 
 
 PROMPT_TIERS = (Tier.CONVENIENCE, Tier.SENSITIVE)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from contracts import memory as memory_contracts
+from contracts.memory import Tier
 from kit import logs
-from kit.client import ServiceClient, Unavailable
+from kit.client import Reply, ServiceClient, Unavailable
 from kit.errors import KitError
 
-from orchestrator.domain import Recalled, Tier
+from orchestrator.domain import Recalled
 from orchestrator.errors import MemoryAway, ModelAway, ModelRefused
 from orchestrator.prompt import Message
 
@@ -31,7 +33,8 @@ class Memory:
         """Return the memories that bear on the query, best first. Raises MemoryAway."""
         body = {"query": query[:2000], "limit": limit, "tiers": list(tiers)}
         reply = await self._call("POST", "/v1/recall", json=body, timeout_s=RECALL_SECONDS)
-        return [_recalled(found) for found in reply.get("results", ())]
+        found = memory_contracts.RecallResult.model_validate_json(reply.body)
+        return [_recalled(one) for one in found.results]
 
     async def remember(self, text: str, tier: str, turn_id: UUID, key: str) -> UUID:
         """Keep a fact, once per `key`; return its id when it is durable. Raises MemoryAway or memory's own error."""
@@ -40,7 +43,7 @@ class Memory:
         reply = await self._call(
             "POST", "/v1/memories", json=body, headers=headers, timeout_s=WRITE_SECONDS
         )
-        return UUID(reply["id"])
+        return memory_contracts.Memory.model_validate_json(reply.body).id
 
     async def get(self, memory_id: UUID) -> Recalled | None:
         """Return one memory, or None when it is gone or not the caller's. Raises MemoryAway."""
@@ -50,7 +53,7 @@ class Memory:
             if error.status in (404, 410):
                 return None
             raise
-        return _memory(reply, 1.0, ())
+        return _memory(memory_contracts.Memory.model_validate_json(reply.body), 1.0, ())
 
     async def forget(self, memory_id: UUID) -> dict[str, int]:
         """Erase a memory everywhere; return how many copies of each kind went. An absent one is {}. Raises MemoryAway."""
@@ -61,31 +64,29 @@ class Memory:
             if error.status in (404, 410):
                 return {}
             raise
-        return {str(kind): int(count) for kind, count in reply.get("erased", {}).items()}
+        return {str(kind): int(count) for kind, count in reply.json()["erased"].items()}
 
-    async def _call(self, method: str, path: str, **options: Any) -> Any:
+    async def _call(self, method: str, path: str, **options: Any) -> Reply:
         try:
-            return (await self._client.request(method, path, **options)).json()
+            return await self._client.request(method, path, **options)
         except Unavailable:
             raise MemoryAway(Retry_After="3") from None
 
 
-def _recalled(found: dict[str, Any]) -> Recalled:
-    reasons = tuple(
-        f"{reason['arm']}: {reason['detail']}"[:200] for reason in found.get("reasons", ())
-    )
-    return _memory(found["memory"], float(found["score"]), reasons)
+def _recalled(found: memory_contracts.Recalled) -> Recalled:
+    reasons = tuple(f"{reason.arm}: {reason.detail}"[:200] for reason in found.reasons)
+    return _memory(found.memory, found.score, reasons)
 
 
-def _memory(memory: dict[str, Any], score: float, reasons: tuple[str, ...]) -> Recalled:
+def _memory(memory: memory_contracts.Memory, score: float, reasons: tuple[str, ...]) -> Recalled:
     return Recalled(
-        memory_id=UUID(memory["id"]),
-        text=memory["text"],
-        tier=Tier(memory["tier"]),
+        memory_id=memory.id,
+        text=memory.text,
+        tier=memory.tier,
         score=score,
         reasons=reasons,
-        updated_at=memory["updated_at"],
-        created_at=memory["created_at"],
+        updated_at=memory.updated_at.isoformat(),
+        created_at=memory.created_at.isoformat(),
     )
 
 

@@ -11,7 +11,10 @@ MADE_SACRED_PLACEHOLDER = (
     "[Sacred: these words went where the memory went, to your sacred memories.]"
 )
 
-_POLITE = r"(?:(?:hey |hi |ok |okay )?(?:lares|please)[,:]? )*(?:(?:can|could|would|will) you (?:please )?|please |i want you to |i'd like you to )?"
+_POLITE = (
+    r"(?:(?:hey |hi |ok |okay )?(?:lares|please)[,:]? )*"
+    r"(?:(?:can|could|would|will) you (?:please )?|please |i want you to |i'd like you to )?"
+)
 _TIERS = {
     "sacred": Tier.SACRED,
     "sacredly": Tier.SACRED,
@@ -24,22 +27,36 @@ _TIERS = {
     "sensitive": Tier.SENSITIVE,
     "convenience": Tier.CONVENIENCE,
 }
-_TIER = (
-    r"(?:(?:this |it )?(?:as (?:a )?)?\(?(?P<tier>in secret|in private|"
-    + "|".join(k for k in _TIERS if " " not in k)
-    + r")\)?(?: memory| note)?)"
-)
+_ADJECTIVE = "sacred|secret|private|sensitive|convenience"
+_ADVERB = "sacredly|secretly|privately|in secret|in private"
+_THING = "(?: memory| note)?"
+
+
+def _tier(n: int) -> str:
+    """Return the words that name a tier: "as sacred", "privately", or a bare "sacred" before a colon or "that".
+
+    "Remember private lessons start on Monday" names none.
+    """
+    return (
+        rf"(?:(?:this |it )?(?:as (?:an? )?(?P<as{n}>{_ADJECTIVE})\b{_THING}|(?P<adverb{n}>{_ADVERB})\b|"
+        rf"(?P<bare{n}>{_ADJECTIVE}){_THING}(?= that\b|\s*:)))"
+    )
+
+
 _SPACES = re.compile(r"[ \t\u00a0]+")
 _REMEMBER = re.compile(
     rf"^{_POLITE}(?:remember|memori[sz]e|keep in mind|bear in mind|(?:don't|do not|never) forget|"
-    rf"(?:make|take) (?:a |yourself a )?(?P<kind>sacred |secret |private |sensitive )?note(?: of)?|note(?: down)?|jot down|write down|save)"
-    rf"(?: {_TIER})?(?P<link> that\b|\s*[:,]| this\b\s*[:,]?| the fact that\b| to\b)?(?: {_TIER.replace('?P<tier>', '?P<tier2>')}[:,]?(?P<link2> that\b|\s*[:,])?)?[\s:,]*(?P<fact>.*)$",
+    rf"(?:make|take) (?:a |yourself a )?(?:(?P<kind>{_ADJECTIVE}) )?note(?: of)?|"
+    r"(?P<doubtful>note(?: down)?|jot down|write down|save))\b"
+    rf"(?: {_tier(1)})?(?P<link> that\b|\s*[:,]| this\b\s*[:,]?| the fact that\b| to\b)?"
+    rf"(?:,? {_tier(2)}[:,]?(?P<link2> that\b|\s*[:,])?)?[\s:,]*(?P<fact>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _FORGET = re.compile(
-    rf"^{_POLITE}(?:forget|erase|delete|unlearn)(?: about)?"
+    rf"^{_POLITE}(?P<verb>forget|erase|delete|unlearn)\b(?: about\b)?"
     r"(?P<link> that\b| what i (?:said|told you|wrote|saved) about| what you (?:know|remember) about"
-    r"| everything (?:i (?:said|told you) )?about| all about| (?:the |my )?memor(?:y|ies)(?: about| of| that)| the fact that)?"
+    r"| everything (?:i (?:said|told you) )?about| all about"
+    r"| (?:the |my )?memor(?:y|ies)(?: about| of| that)| the fact that)?"
     r"[\s:,]*(?P<fact>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -47,18 +64,18 @@ _RECALL = re.compile(
     rf"^{_POLITE}(?:what (?:do|can) you (?:remember|know|recall) (?:about|of)|what did i (?:say|tell you) about|"
     r"what have i (?:said|told you) about|(?:tell|show) me what you (?:remember|know) about|"
     r"recall (?:everything |what i (?:said|told you) )?about|do you remember anything about|what memories do you have (?:about|of))"
-    r"\s+(?P<fact>.+?)[\s?.!]*$",
+    r"\s+(?P<fact>.+)$",
     re.IGNORECASE | re.DOTALL,
 )
 _TRAILING = re.compile(
-    r"[\s,]*(?:\bas (?:a )?(?P<tier>sacred|secret|private|sensitive)(?: memory| note)?|"
-    r"\((?:as )?(?P<tier2>sacred|secret|private|sensitive)\)|,\s*(?P<tier3>privately|secretly))[\s.!]*$",
+    r"[\s,]{0,4}(?:\bas (?:a )?(?P<as>sacred|secret|private|sensitive)(?: memory| note)?|"
+    r"\((?:as )?(?P<brackets>sacred|secret|private|sensitive)\)|,\s{0,4}(?P<adverb>privately|secretly))[\s.!]{0,8}$",
     re.IGNORECASE,
 )
+_TIER_GROUPS = ("as1", "adverb1", "bare1", "as2", "adverb2", "bare2", "kind")
 _VAGUE = frozenset(
     {"", "it", "that", "this", "me", "everything", "all", "all of it", "it all", "about it", "them"}
 )
-_TIDY_END = re.compile(r"[\s.!]+$")
 
 
 def normalize(text: str) -> Intent:
@@ -71,8 +88,9 @@ def normalize(text: str) -> Intent:
     5. All else -> ASK.
     """
     words = _SPACES.sub(" ", text.replace("\u2019", "'")).strip()
-    if found := _RECALL.match(words):
-        return Intent(IntentKind.RECALL, found["fact"].strip())
+    found = _RECALL.match(words)
+    if found and (subject := found["fact"].strip().rstrip("?.! \n")):
+        return Intent(IntentKind.RECALL, subject)
     if intent := _remember(words):
         return intent
     if intent := _forget(words):
@@ -84,38 +102,31 @@ def _remember(words: str) -> Intent | None:
     found = _REMEMBER.match(words)
     if found is None:
         return None
-    named = found["tier"] or found["tier2"] or (found["kind"] or "").strip()
-    tier = _TIERS.get(named.lower(), Tier.CONVENIENCE)
+    named = next((found[g] for g in _TIER_GROUPS if found[g]), None)
     link = (found["link"] or "").strip().lower()
     fact = found["fact"].strip()
     if tail := _TRAILING.search(fact):
-        tier = (
-            _TIERS[(tail["tier"] or tail["tier2"] or tail["tier3"]).lower()] if not named else tier
-        )
+        named = named or tail["as"] or tail["brackets"] or tail["adverb"]
         fact = fact[: tail.start()].strip()
-    if _asks(words, linked=bool(link or found["link2"]), sacred=tier is Tier.SACRED):
+    tier = _TIERS[named.lower()] if named else Tier.CONVENIENCE
+    linked = bool(link or found["link2"] or named)
+    # "Save the whales", "note the difference": everyday verbs, and an order only with a link or a tier.
+    if (found["doubtful"] or words.endswith("?")) and not linked:
         return None
     if fact.lower().rstrip(".!? ") in _VAGUE:
         return Intent(IntentKind.UNCLEAR, "remember", tier)
     return Intent(IntentKind.REMEMBER, f"to {fact}" if link == "to" else fact, tier)
 
 
-def _asks(words: str, *, linked: bool, sacred: bool) -> bool:
-    """True for "remember my dog's name?": a question. "Can you remember that ...?" is an order.
-
-    Words marked sacred are an order in any case: taken for a question they would reach the model.
-    """
-    return words.endswith("?") and not linked and not sacred
-
-
 def _forget(words: str) -> Intent | None:
     found = _FORGET.match(words)
-    if found is None or (words.endswith("?") and not found["link"]):
+    if found is None:
         return None
-    # "delete" and "erase" are everyday verbs ("erase a whiteboard: how?"): they need a memory to be named.
-    if re.match(rf"^{_POLITE}(?:erase|delete)", words, re.IGNORECASE) and not found["link"]:
+    # "Forget my keys?" is a question, and "delete" an everyday verb: both need a memory to be named.
+    everyday = found["verb"].lower() in ("delete", "erase")
+    if (everyday or words.endswith("?")) and not found["link"]:
         return None
-    fact = _TIDY_END.sub("", found["fact"].strip())
+    fact = found["fact"].strip().rstrip(".!? \n")
     if fact.lower() in _VAGUE:
         return Intent(IntentKind.UNCLEAR, "forget")
     return Intent(IntentKind.FORGET, fact)

@@ -35,7 +35,13 @@ def conversation(row: Row) -> Conversation:
 def sources(row: Row) -> tuple[TurnSource, ...]:
     """Return a kept turn's sources: ids and scores, no words."""
     return tuple(
-        TurnSource(text=None, **{**kept, "reasons": tuple(kept["reasons"])})
+        TurnSource(
+            memory_id=kept["memory_id"],
+            text=None,
+            tier=kept["tier"],
+            score=kept["score"],
+            reasons=tuple(kept["reasons"]),
+        )
         for kept in row["sources"]
     )
 
