@@ -52,11 +52,12 @@ class Queries(Mapping[str, Query]):
         except KeyError:
             raise KeyError(f"{self._source} has no statement named {name!r}") from None
 
-    def __getattr__(self, name: str) -> Query:
+    def __getattr__(self, name: str) -> str:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return self._statements[name]
+            # A plain str: asyncpg's protocol takes no subclass of it.
+            return str(self._statements[name])
         except KeyError:
             raise AttributeError(f"{self._source} has no statement named {name!r}") from None
 
