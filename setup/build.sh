@@ -2,7 +2,7 @@
 
 # `make setup` needs only what tests start by themselves.
 only=()
-[ "${1:-}" != setup ] || only=(postgres valkey)
+[ "${1:-}" != setup ] || only=(postgres valkey embedder local-llm)
 
 say "building (the first time takes some minutes; the log is $LARES_LOG/build.log)"
 if ! compose --progress plain build "${only[@]}" >"$LARES_LOG/build.log" 2>&1 </dev/null; then
