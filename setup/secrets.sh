@@ -76,11 +76,14 @@ rm -f "$LARES_TMP/users.acl"
 
 # The caller's token: one signs, the others can only verify.
 once forward-auth caller_signing_key openssl genpkey -algorithm ed25519
-for service in identity dashboard mcp-gateway memory model-gateway orchestrator state-registry; do
+for service in identity dashboard mcp-gateway memory orchestrator state-registry; do
   if missing "$service" caller_public_key; then
     openssl pkey -in "$secrets_dir/forward-auth/caller_signing_key" -pubout | put "$service" caller_public_key
   fi
 done
+
+# Keys of model servers outside the house, put there by `make model-key`.
+install -d -m 0700 -o 10040 -g 10040 "$secrets_dir/model-gateway"
 
 once identity django_secret_key openssl rand -base64 48
 once identity setup_token password

@@ -20,6 +20,12 @@ LARES_VALKEY_MAXMEMORY=96mb
 LARES_LOCAL_LLM_MEMORY=768m
 LARES_LOCAL_LLM_CPUS=$(nproc)
 LARES_MODEL_PATH=/models/default.gguf
+LARES_LOCAL_LLM_CONTEXT=4096
+LARES_LOCAL_LLM_SLOTS=1
+LARES_LOCAL_LLM_THREADS=0
+LARES_LOCAL_LLM_IDLE_SECONDS=600
+LARES_MODELS_YAML=$LARES_ROOT/inference/models.yaml
+LARES_INFERENCE_DISABLED=
 DEFAULTS
 }
 
@@ -44,7 +50,7 @@ settings_load() {
       recorded=$default
     fi
     case $recorded in
-      *[!A-Za-z0-9._:@/+-]*) fail setup.setting "$name holds a character that is not allowed: $recorded" "set it to plain text" ;;
+      *[!A-Za-z0-9._:@/+,-]*) fail setup.setting "$name holds a character that is not allowed: $recorded" "set it to plain text" ;;
     esac
     export "$name=$recorded"
   done < <(settings_defaults)
