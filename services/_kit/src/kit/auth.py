@@ -13,8 +13,9 @@ from typing import Any
 from contracts.identity import AUDIENCE, CALLER_HEADER, CALLER_TTL_SECONDS_MAX, ISSUER, Caller
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kit.client import act_for
+from kit.client import act_for, acting_for_nobody
 from kit.clock import Clock
 from kit.errors import KitError
 
@@ -136,6 +137,21 @@ class CallerVerifier:
         if not alive or not short or claims["sub"] != str(caller.subject):
             raise CallerInvalid()
         return caller, expires_at
+
+
+class CallerMiddleware:
+    """Begin every request acting for nobody.
+
+    A server may start a pipelined request from the task of the one before it, and a copied context would lend
+    the first caller's token to the second.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with acting_for_nobody():
+            await self.app(scope, receive, send)
 
 
 async def caller(connection: HTTPConnection) -> Caller:

@@ -1,10 +1,12 @@
 """Calling another service of the house: bounded, traced, on behalf of the caller, with coded failures."""
 
 import asyncio
+import codecs
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RETRY_STATUS = frozenset({502, 503, 504})
 BACKOFF_SECONDS = 0.1
 CONNECT_SECONDS_MAX = 2.0
+_EVENT_TOO_LARGE = "One event of a stream is larger than is taken."
+_LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")
 
 _acting_for: ContextVar[str | None] = ContextVar("lares_acting_for", default=None)
 
@@ -33,6 +37,16 @@ _acting_for: ContextVar[str | None] = ContextVar("lares_acting_for", default=Non
 def act_for(caller_token: str) -> None:
     """Send `caller_token` with every later call of this task: kit.auth does it for each verified request."""
     _acting_for.set(caller_token)
+
+
+@contextmanager
+def acting_for_nobody() -> Generator[None]:
+    """Run a block whose calls carry no caller until `act_for` names one; what came before is back at its end."""
+    before = _acting_for.set(None)
+    try:
+        yield
+    finally:
+        _acting_for.reset(before)
 
 
 class RemoteError(KitError):
@@ -44,9 +58,9 @@ class RemoteError(KitError):
     fix = "Try again. If it happens again, look for the correlation id in the logs."
 
     def __init__(self, code: str, status: int, reason: str, fix: str) -> None:
-        super().__init__(reason, fix=fix)
         self.code = code
         self.status = status
+        super().__init__(reason, fix=fix)
 
 
 class Unavailable(KitError):
@@ -58,8 +72,8 @@ class Unavailable(KitError):
     fix = "Try again in a moment; System shows which part is down."
 
     def __init__(self, service: str) -> None:
-        super().__init__(f"{service} is not answering.", Retry_After="2")
         self.code = f"{service}.unavailable"
+        super().__init__(f"{service} is not answering.", Retry_After="2")
 
 
 class UpstreamTooLarge(KitError):
@@ -313,10 +327,10 @@ class EventStream:
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         name, data, last_id, size = "message", list[str](), None, 0
-        async for line in self._response.aiter_lines():
+        async for line in self._lines():
             size += len(line)
             if size > EVENT_CHARS_MAX:
-                raise UpstreamTooLarge("One event of a stream is larger than is taken.")
+                raise UpstreamTooLarge(_EVENT_TOO_LARGE)
             if line == "":
                 if data:
                     yield ServerEvent(name, "\n".join(data), last_id)
@@ -330,6 +344,19 @@ class EventStream:
                 data.append(value)
             elif field == "id":
                 last_id = value
+
+    async def _lines(self) -> AsyncIterator[str]:
+        """Split the stream into lines. httpx's own splitter keeps a line without end in memory for ever."""
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        held = ""
+        async for part in self._response.aiter_bytes():
+            held += decoder.decode(part)
+            # A carriage return at the very end may be half of a line end: it waits for its other half.
+            *lines, held = _LINE_END.split(held)
+            for line in lines:
+                yield line
+            if len(held) > EVENT_CHARS_MAX:
+                raise UpstreamTooLarge(_EVENT_TOO_LARGE)
 
     async def raw(self) -> AsyncIterator[bytes]:
         """The stream's bytes as they come, for passing on unread."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit import errors, logs
-from kit.auth import CallerVerifier
+from kit.auth import CallerMiddleware, CallerVerifier
 from kit.errors import BodyTooLarge, ErrorGuard, KitError
 from kit.health import Health
 from kit.metrics import Metrics, MetricsMiddleware
@@ -97,6 +97,7 @@ def equip(
     )
     # The last added is the outermost: trace, metrics, guard, body limit, application.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(CallerMiddleware)
     app.add_middleware(ErrorGuard)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
     app.add_middleware(TraceMiddleware)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HEADER = "traceparent"
 CORRELATION_HEADER = "x-correlation-id"
-_PATTERN = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_PATTERN = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
 
 
 @dataclass(frozen=True)
