@@ -33,6 +33,7 @@ from identity.errors import (
 log = logs.get(__name__)
 Next = Callable[[HttpRequest], HttpResponseBase]
 ALLAUTH = "/_allauth/"
+OPERATIONS = frozenset({"/healthz", "/readyz", "/metrics"})
 _CREDENTIAL_CODES = {"username_password_mismatch", "incorrect_password", "enter_current_password", "account_inactive"}
 _SLOW_CODES = {"too_many_login_attempts", "rate_limited"}
 
@@ -47,10 +48,19 @@ class EdgeMiddleware:
         inbound = trace.parse(request.META.get("HTTP_TRACEPARENT"))
         with trace.use(inbound.child() if inbound else None) as here:
             began = time.monotonic()
+            if request.path not in OPERATIONS:
+                # Raises DisallowedHost: whatever name a request claims, links and relying party are the house's own.
+                request.get_host()
             response = self.get_response(request)
-            metrics.REQUESTS.labels(request.method, response.status_code).observe(time.monotonic() - began)
+            # Methods and routes are closed sets here: a client may invent any word.
+            method = request.method if request.method in metrics.METHODS else "OTHER"
+            route = request.resolver_match.route if request.resolver_match else "unrouted"
+            metrics.METRICS.observe(method, route, response.status_code, time.monotonic() - began)
             response.headers["X-Correlation-Id"] = here.trace_id
             response.headers.setdefault("Cache-Control", "no-store")
+            if isinstance(response, HttpResponse):
+                # Without a length the server would close the edge's connection after every answer.
+                response.headers.setdefault("Content-Length", str(len(response.content)))
             return response
 
 

@@ -110,7 +110,6 @@ def run(settings: Settings, application: Callable[..., object]) -> None:
         # The edge's headers are read by Django itself (identity.client), from the edge's address alone.
         clear_untrusted_proxy_headers=False,
         ident="lares",
-        _quiet=True,
     )
 
     def stop(number: int, frame: FrameType | None) -> None:

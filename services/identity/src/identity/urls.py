@@ -37,6 +37,7 @@ urlpatterns = [
     path("auth/invites/accept", views.accept),
     path("auth/invites/<uuid:invite_id>", views.invite),
     path("auth/recover", views.recover),
+    path("auth/continue", views.continue_),
     path("auth/tokens", views.access_tokens),
     path("auth/tokens/<slug:token_id>", views.access_token),
     path("auth/audit", views.audit_page),

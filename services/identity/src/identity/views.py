@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import uuid
 from typing import Any
@@ -14,15 +15,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
 from kit import logs
 from kit.errors import Internal
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from kit.metrics import CONTENT_TYPE
 
-from identity import audit, people, regulation, tokens
+from identity import audit, metrics, people, regulation, tokens
 from identity.answers import aal_of, answer, body_of, coded, fresh, methods, owner_only, person_of, signed_in, text_of, whole_of
 from identity.client import client_ip
 from identity.errors import CsrfRejected, DatabaseAway, InvalidInput, NotFound, SessionUnknown, SlowDown
 from identity.house.models import Role
 
 log = logs.get(__name__)
+# Letters that no browser turns into something else: a backslash is a slash to some, a tab is nothing to others.
+OWN_PAGE = re.compile(r"/[A-Za-z0-9/_.~-]{0,200}(?:\?[A-Za-z0-9=&_.~%+-]{0,500})?(?:#[A-Za-z0-9_-]{0,100})?")
 
 
 def _me(request: HttpRequest, status: int = 200) -> HttpResponse:
@@ -151,6 +154,21 @@ def _audit(request: HttpRequest) -> HttpResponse:
     return answer({"events": events, "next": older})
 
 
+def _continue(request: HttpRequest) -> HttpResponse:
+    """Send a person on to the page they wanted; anything but a plain page of this house becomes the first page."""
+    wanted = request.GET.get("rd", "")
+    response = HttpResponse(status=302)
+    response["Location"] = wanted if is_own_page(wanted) else "/"
+    return response
+
+
+def is_own_page(wanted: str) -> bool:
+    """Whether `wanted` is a path of this house that every browser reads as one."""
+    if not OWN_PAGE.fullmatch(wanted) or wanted.startswith("//"):
+        return False
+    return not wanted.startswith(("/api/", "/auth/", "/_allauth/"))
+
+
 class HouseSessionsView(SessionsView):
     """allauth's list of sessions; naming another person's is the same as naming none."""
 
@@ -202,9 +220,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 def metrics_page(request: HttpRequest) -> HttpResponse:
     """Give the counters to the house's metrics."""
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(metrics.METRICS.render(), content_type=CONTENT_TYPE)
 
 
+continue_ = methods(GET=_continue)
 me = methods(GET=_who)
 setup = methods(GET=_setup_state, POST=_setup)
 invites = methods(GET=_invites, POST=_invite)
