@@ -1,0 +1,50 @@
+"""Settings -> dependencies -> run: the only wiring. `python -m memory` serves, `python -m memory worker` embeds."""
+
+from __future__ import annotations
+
+import sys
+
+from kit import logs
+from kit.errors import KitError
+from kit.settings import EXIT_CONFIG, load
+
+log = logs.get(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve over HTTP, or work off the queue, until SIGTERM. A data key that is none exits with 78."""
+    if arguments not in ([], ["worker"]):
+        raise SystemExit("usage: python -m memory [worker]")
+    try:
+        if arguments:
+            _work()
+        else:
+            _serve()
+    except KitError as error:
+        log.error("memory.refused", code=error.code, reason=error.reason, fix=error.fix)
+        raise SystemExit(EXIT_CONFIG) from error
+
+
+def _serve() -> None:
+    # Each process imports only what it runs: the worker has no HTTP server, the service no Celery.
+    from kit.http import serve
+
+    from memory.app import build
+    from memory.settings import Settings
+
+    settings = load(Settings)
+    logs.setup("memory", settings.log_level)
+    serve(build(settings), settings)
+
+
+def _work() -> None:
+    from memory.settings import WorkerSettings
+    from memory.worker import run
+
+    settings = load(WorkerSettings)
+    logs.setup("memory-worker", settings.log_level)
+    run(settings)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

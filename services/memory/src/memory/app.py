@@ -1,0 +1,127 @@
+"""Puts the service together; `__main__` and the tests start the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from contracts.memory import Tier
+from kit.auth import CallerVerifier
+from kit.bus import Broker, Bus
+from kit.client import ServiceClient
+from kit.http import equip, with_heartbeat
+from kit.outbox import Relay
+from kit.pool import Database, Pool
+from starlette.applications import Starlette
+
+from memory.browse import Browse
+from memory.edit import Edit
+from memory.embedder import Embedder
+from memory.forget import Forget
+from memory.library import Library
+from memory.move import Move
+from memory.numbers import Numbers
+from memory.recall import Recall
+from memory.remember import Remember
+from memory.routes import Api
+from memory.sacred import SacredShelf
+from memory.settings import Settings, StoreSettings
+from memory.store import PlainShelf
+from memory.vault import Vault
+
+ROLE = "svc_memory"
+PLAIN_POOL_MAX, SACRED_POOL_MAX = 8, 4
+
+
+@asynccontextmanager
+async def open_library(
+    settings: StoreSettings, vault: Vault, plain_max: int, sacred_max: int
+) -> AsyncGenerator[Library]:
+    """Open both databases' pools; nothing connects before it is used."""
+
+    def database(name: str) -> Database:
+        return Database(
+            settings.postgres_host, ROLE, settings.db_password, name, settings.postgres_port
+        )
+
+    async with (
+        await Pool.open(database("lares"), max_size=plain_max) as plain,
+        await Pool.open(database("lares_sacred"), max_size=sacred_max) as sacred,
+    ):
+        yield Library(PlainShelf(plain), SacredShelf(sacred, vault))
+
+
+def build(settings: Settings) -> Starlette:
+    """Return the application. Raises SacredKeyInvalid."""
+    vault = Vault(settings.sacred_data_key)
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            library = await stack.enter_async_context(
+                open_library(settings, vault, PLAIN_POOL_MAX, SACRED_POOL_MAX)
+            )
+            broker = Broker(
+                settings.valkey_host, "memory", settings.valkey_password, settings.valkey_port
+            )
+            bus = await stack.enter_async_context(Bus.open(broker, metrics=app.state.metrics))
+            client = await stack.enter_async_context(
+                ServiceClient("model-gateway", settings.model_gateway_url, retries=0)
+            )
+            relays = {
+                library.plain: Relay(library.plain.pool, bus, library.plain.outbox),
+                library.sacred: Relay(library.sacred.pool, bus, library.sacred.outbox, poll_s=5.0),
+            }
+            # Readiness rests on what nothing works without. Without the bus events wait in their outbox, without
+            # a model recall goes by words.
+            app.state.health.register("postgres", library.plain.pool.ping)
+            app.state.health.register("postgres_sacred", library.sacred.pool.ping)
+            app.router.routes.extend(
+                _api(settings, library, vault, client, relays, numbers).routes()
+            )
+            tasks = [asyncio.create_task(relay.run()) for relay in relays.values()]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                for task in tasks:
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+
+    app = Starlette(lifespan=with_heartbeat(lifespan))
+    equip(
+        app,
+        "memory",
+        domain="memory",
+        settings=settings,
+        verifier=CallerVerifier(settings.caller_public_key),
+    )
+    numbers = Numbers(app.state.metrics)
+    return app
+
+
+def _api(
+    settings: Settings,
+    library: Library,
+    vault: Vault,
+    client: ServiceClient,
+    relays: dict[Any, Relay],
+    numbers: Numbers,
+) -> Api:
+    def wake(tier: Tier) -> None:
+        relays[library.shelf(tier)].wake()
+
+    move = Move(library)
+    embedder = Embedder(client, settings.embedding_model)
+    return Api(
+        remember=Remember(library, vault, wake),
+        recall=Recall(library, embedder, settings.recall_embed_seconds),
+        browse=Browse(library),
+        edit=Edit(library, move, wake),
+        forget=Forget(library, wake),
+        numbers=numbers,
+    )

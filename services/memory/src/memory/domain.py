@@ -1,0 +1,226 @@
+"""What a memory is and what may be done with it: types and decisions, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from contracts.memory import LIST_LIMIT_MAX, QUERY_CHARS_MAX, RECALL_LIMIT_MAX, TEXT_CHARS_MAX, Tier
+from kit.auth import ReadOnly
+
+from memory.errors import (
+    CursorInvalid,
+    LimitInvalid,
+    TextEmpty,
+    TextTooLong,
+    TextUnprintable,
+    TierDenied,
+    TierUnknown,
+    TimeInvalid,
+)
+
+DIMENSIONS = 384
+SACRED_ROWS_MAX = 5000
+CURSOR_CHARS_MAX = 300
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+# What each role may do is granted in the database; this table only answers sooner and in words. A test holds the
+# two against each other.
+TIERS_OF_ROLE: Mapping[str, tuple[Tier, ...]] = {
+    "lares_app": (Tier.CONVENIENCE, Tier.SENSITIVE, Tier.SACRED),
+    "lares_remote_rw": (Tier.CONVENIENCE, Tier.SENSITIVE),
+    "lares_readonly": (Tier.CONVENIENCE, Tier.SENSITIVE),
+    "lares_mcp": (Tier.CONVENIENCE,),
+}
+READING_ROLES = frozenset({"lares_readonly"})
+
+# From the least to the most private. An interrupted move ends where fewer can see it.
+PRIVACY: Mapping[Tier, int] = {Tier.CONVENIENCE: 0, Tier.SENSITIVE: 1, Tier.SACRED: 2}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One memory as it is kept. `embedding` is carried only where it must move along."""
+
+    id: UUID
+    subject_id: UUID
+    tier: Tier
+    text: str = field(repr=False)
+    source_kind: str
+    source_ref: str | None = field(repr=False)
+    occurred_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    revision: int = 1
+    embedded: bool = False
+    embedding: Sequence[float] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an edit asks for; None leaves a text or tier as it is."""
+
+    text: str | None
+    tier: Tier | None
+    sets_occurred_at: bool
+    occurred_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The last memory of a page: the next page begins after it."""
+
+    created_at: datetime
+    id: UUID
+
+
+def clean_text(raw: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """Return `raw` with plain line ends and no blank edges. Raises TextEmpty, TextTooLong, TextUnprintable."""
+    text = raw.replace("\r\n", "\n").strip()
+    if len(text) > chars_max:
+        raise TextTooLong()
+    if any(
+        unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
+        for character in text
+    ):
+        # Cs: half of a surrogate pair, which JSON can smuggle in and UTF-8 cannot write.
+        raise TextUnprintable()
+    if not any(unicodedata.category(character)[0] not in "ZC" for character in text):
+        raise TextEmpty()
+    return text
+
+
+def clean_query(raw: str) -> str:
+    """Return a query fit for both arms. Raises as `clean_text` does."""
+    return clean_text(raw, QUERY_CHARS_MAX)
+
+
+def aware(moment: datetime | None) -> datetime | None:
+    """Return `moment` in UTC. Raises TimeInvalid when it names no time zone."""
+    if moment is None:
+        return None
+    try:
+        if moment.utcoffset() is None:
+            raise TimeInvalid()
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise TimeInvalid("The time is outside the calendar.") from error
+
+
+def parse_tier(raw: str) -> Tier:
+    """Return the tier of that name. Raises TierUnknown."""
+    try:
+        return Tier(raw)
+    except ValueError:
+        raise TierUnknown() from None
+
+
+def allowed_tiers(db_role: str) -> tuple[Tier, ...]:
+    """Return the tiers a role has a part in: none for a role nobody knows."""
+    return TIERS_OF_ROLE.get(db_role, ())
+
+
+def check_tier(db_role: str, tier: Tier) -> None:
+    """Return if the role has a part in the tier. Raises TierDenied."""
+    if tier not in allowed_tiers(db_role):
+        raise TierDenied()
+
+
+def check_writes(db_role: str, read_only: bool) -> None:
+    """Return if the caller may change anything. Raises ReadOnly."""
+    if read_only or db_role in READING_ROLES:
+        raise ReadOnly()
+
+
+def chosen_tiers(db_role: str, asked: Iterable[str] | None) -> tuple[Tier, ...]:
+    """Return the tiers to search: those asked for, or all of the role's but sacred, which must be named.
+
+    Raises TierUnknown, TierDenied.
+    """
+    if asked is None:
+        chosen = tuple(tier for tier in allowed_tiers(db_role) if tier is not Tier.SACRED)
+        if not chosen:
+            raise TierDenied()
+        return chosen
+    tiers = tuple(dict.fromkeys(parse_tier(name) for name in asked))
+    if not tiers:
+        raise TierUnknown("No tier was named.")
+    for tier in tiers:
+        check_tier(db_role, tier)
+    return tiers
+
+
+def check_limit(limit: int, most: int) -> int:
+    """Return `limit` if it is within 1 and `most`. Raises LimitInvalid."""
+    if not 1 <= limit <= most:
+        raise LimitInvalid()
+    return limit
+
+
+def check_recall_limit(limit: int) -> int:
+    """Return a recall's limit. Raises LimitInvalid."""
+    return check_limit(limit, RECALL_LIMIT_MAX)
+
+
+def check_list_limit(limit: int) -> int:
+    """Return a list's limit. Raises LimitInvalid."""
+    return check_limit(limit, LIST_LIMIT_MAX)
+
+
+def encode_cursor(cursor: Cursor, tiers: Sequence[Tier]) -> str:
+    """Return the cursor as an opaque word, bound to the list it belongs to."""
+    # Whole microseconds: a float of seconds would round, and a page would repeat or skip a row.
+    since = cursor.created_at - _EPOCH
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    body = [1, micros, cursor.id.hex, "".join(tier.value[:2] for tier in tiers)]
+    return (
+        base64.urlsafe_b64encode(json.dumps(body, separators=(",", ":")).encode())
+        .decode()
+        .rstrip("=")
+    )
+
+
+def decode_cursor(raw: str, tiers: Sequence[Tier]) -> Cursor:
+    """Return what `encode_cursor` was given for the same tiers. Raises CursorInvalid."""
+    if not 1 <= len(raw) <= CURSOR_CHARS_MAX or not raw.isascii():
+        raise CursorInvalid()
+    try:
+        body: Any = json.loads(
+            base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True)
+        )
+        version, micros, ident, letters = body
+        if (
+            version != 1
+            or letters != "".join(tier.value[:2] for tier in tiers)
+            or type(micros) is not int
+        ):
+            raise CursorInvalid()
+        return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(hex=ident))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise CursorInvalid() from None
+
+
+def backoff_seconds(tries: int) -> int:
+    """Return how long to wait for the embedding task of the `tries`-th try before it is queued again."""
+    return min(15 * 2 ** min(tries, 12), 3600)
+
+
+def surviving_tier(
+    from_tier: Tier, to_tier: Tier, present: Iterable[Tier], forgotten: bool
+) -> Tier | None:
+    """Decide where a memory lives after an interrupted move; None when it lives nowhere.
+
+    1. Forgotten: nowhere. A tombstone outlives every copy.
+    2. Copies in both: the more private one, so that nobody sees more than before.
+    3. A copy in one: that one.
+    """
+    if forgotten:
+        return None
+    found = [tier for tier in (from_tier, to_tier) if tier in set(present)]
+    return max(found, key=lambda tier: PRIVACY[tier], default=None)

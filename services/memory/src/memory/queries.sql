@@ -1,0 +1,318 @@
+-- Statements on a tier's table are written for convenience.memory; store.py says the same of sensitive.memory.
+-- Statements on the books are written for the schema `memory`; the sacred database keeps the same in `sacred`.
+
+-- name: insert_memory
+-- role: lares_app
+-- database: lares
+INSERT INTO convenience.memory
+    (id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, embedding)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::halfvec);
+
+-- name: get_memory
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
+       embedding IS NOT NULL AS embedded
+FROM convenience.memory
+WHERE id = $1;
+
+-- name: get_memories
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
+       embedding IS NOT NULL AS embedded
+FROM convenience.memory
+WHERE id = ANY ($1::uuid[])
+LIMIT 200;
+
+-- name: take_memory
+-- role: lares_app
+-- database: lares
+-- The row with its embedding, held until the transaction ends: what a move carries along.
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
+       embedding IS NOT NULL AS embedded, embedding::text AS embedding
+FROM convenience.memory
+WHERE id = $1
+FOR UPDATE;
+
+-- name: page_memories
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
+       embedding IS NOT NULL AS embedded
+FROM convenience.memory
+WHERE (created_at, id) < ($1::timestamptz, $2::uuid)
+ORDER BY created_at DESC, id DESC
+LIMIT $3;
+
+-- name: update_memory
+-- role: lares_app
+-- database: lares
+-- A new text makes the old embedding a lie: it goes in the same statement.
+UPDATE convenience.memory
+SET text = $2, occurred_at = $3, updated_at = $4,
+    revision = revision + CASE WHEN text <> $2 THEN 1 ELSE 0 END,
+    embedding = CASE WHEN text <> $2 THEN NULL ELSE embedding END
+WHERE id = $1
+RETURNING id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
+          embedding IS NOT NULL AS embedded;
+
+-- name: delete_memory
+-- role: lares_app
+-- database: lares
+DELETE FROM convenience.memory WHERE id = $1 RETURNING embedding IS NOT NULL AS embedded;
+
+-- name: set_embedding
+-- role: lares_app
+-- database: lares
+UPDATE convenience.memory SET embedding = $3::text::halfvec WHERE id = $1 AND revision = $2;
+
+-- name: count_memories
+-- role: lares_app
+-- database: lares
+SELECT count(*) FROM (SELECT FROM convenience.memory LIMIT $1) AS bounded;
+
+-- name: search_near_exact
+-- role: lares_app
+-- database: lares
+-- Materialized, so that the subject's rows are found first and then all of them compared: k of k, always.
+WITH mine AS MATERIALIZED (SELECT id, embedding FROM convenience.memory WHERE embedding IS NOT NULL)
+SELECT id, 1 - (embedding <=> $1::text::halfvec) AS score
+FROM mine
+ORDER BY embedding <=> $1::text::halfvec, id
+LIMIT $2;
+
+-- name: search_near_indexed
+-- role: lares_app
+-- database: lares
+SELECT id, 1 - (embedding <=> $1::text::halfvec) AS score
+FROM convenience.memory
+WHERE embedding IS NOT NULL
+ORDER BY embedding <=> $1::text::halfvec
+LIMIT $2;
+
+-- name: search_words
+-- role: lares_app
+-- database: lares
+-- BM25 as a share of the best possible score. Row-level security makes `corpus` and `found` the caller's own.
+WITH query AS MATERIALIZED (
+    SELECT lexeme FROM unnest(to_tsvector('english'::regconfig, $1::text)) LIMIT 64
+), corpus AS MATERIALIZED (
+    SELECT count(*)::float8 AS total, greatest(avg(word_count), 1)::float8 AS average_words FROM convenience.memory
+), candidate AS MATERIALIZED (
+    SELECT id, word_count, lexemes
+    FROM convenience.memory
+    WHERE lexemes @@ (
+        SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery FROM query)
+    ORDER BY created_at DESC, id DESC
+    LIMIT 20000
+), found AS MATERIALIZED (
+    SELECT candidate.id, candidate.word_count, term.lexeme, cardinality(term.positions)::float8 AS uses
+    FROM candidate, unnest(candidate.lexemes) AS term
+    WHERE term.lexeme IN (SELECT lexeme FROM query)
+), weight AS MATERIALIZED (
+    SELECT lexeme, ln(1 + (total - coalesce(seen, 0) + 0.5) / (coalesce(seen, 0) + 0.5)) AS idf
+    FROM query
+    LEFT JOIN (SELECT lexeme, count(*)::float8 AS seen FROM found GROUP BY lexeme) AS frequency USING (lexeme)
+    CROSS JOIN corpus
+)
+SELECT id,
+       sum(idf * uses * 2.2 / (uses + 1.2 * (0.25 + 0.75 * word_count / average_words)))
+           / (SELECT sum(idf) * 2.2 FROM weight) AS score,
+       array_agg(lexeme ORDER BY lexeme) AS terms
+FROM found
+JOIN weight USING (lexeme)
+CROSS JOIN corpus
+GROUP BY id
+ORDER BY score DESC, id
+LIMIT $2;
+
+-- name: insert_sacred
+-- role: lares_app
+-- database: lares_sacred
+INSERT INTO sacred.memory
+    (id, subject_id, key_id, sealed, embedding_key_id, embedding_sealed, occurred_at, created_at, updated_at, revision)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: get_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+       embedding_sealed IS NOT NULL AS embedded
+FROM sacred.memory
+WHERE id = $1;
+
+-- name: take_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed
+FROM sacred.memory
+WHERE id = $1
+FOR UPDATE;
+
+-- name: page_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+       embedding_sealed IS NOT NULL AS embedded
+FROM sacred.memory
+WHERE (created_at, id) < ($1::timestamptz, $2::uuid)
+ORDER BY created_at DESC, id DESC
+LIMIT $3;
+
+-- name: all_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed
+FROM sacred.memory
+ORDER BY created_at DESC, id DESC
+LIMIT $1;
+
+-- name: update_sacred
+-- role: lares_app
+-- database: lares_sacred
+UPDATE sacred.memory
+SET key_id = $2, sealed = $3, occurred_at = $4, updated_at = $5,
+    revision = revision + CASE WHEN $6::boolean THEN 1 ELSE 0 END,
+    embedding_key_id = CASE WHEN $6::boolean THEN NULL ELSE embedding_key_id END,
+    embedding_sealed = CASE WHEN $6::boolean THEN NULL ELSE embedding_sealed END
+WHERE id = $1
+RETURNING revision, embedding_sealed IS NOT NULL AS embedded;
+
+-- name: delete_sacred
+-- role: lares_app
+-- database: lares_sacred
+DELETE FROM sacred.memory WHERE id = $1 RETURNING embedding_sealed IS NOT NULL AS embedded;
+
+-- name: set_sacred_embedding
+-- role: lares_app
+-- database: lares_sacred
+UPDATE sacred.memory SET embedding_key_id = $3, embedding_sealed = $4 WHERE id = $1 AND revision = $2;
+
+-- name: count_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT count(*) FROM (SELECT FROM sacred.memory LIMIT $1) AS bounded;
+
+-- name: claim_key
+-- role: svc_memory
+-- database: lares
+-- Waits for a concurrent request with the same key, then finds its row.
+INSERT INTO memory.remember_key (subject_id, key_hash, memory_id, request_hash)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (subject_id, key_hash) DO NOTHING
+RETURNING memory_id;
+
+-- name: get_key
+-- role: svc_memory
+-- database: lares
+SELECT memory_id, request_hash FROM memory.remember_key WHERE subject_id = $1 AND key_hash = $2;
+
+-- name: blank_keys
+-- role: svc_memory
+-- database: lares
+UPDATE memory.remember_key SET request_hash = NULL WHERE memory_id = $1 AND request_hash IS NOT NULL;
+
+-- name: prune_keys
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.remember_key
+WHERE ctid IN (SELECT ctid FROM memory.remember_key WHERE created_at < now() - interval '30 days' LIMIT 1000);
+
+-- name: put_pending
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.pending_embedding (memory_id, subject_id, tier, revision)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (memory_id) DO UPDATE
+SET tier = excluded.tier, revision = excluded.revision, tries = 0, due_at = now();
+
+-- name: drop_pending
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.pending_embedding WHERE memory_id = $1;
+
+-- name: finish_pending
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.pending_embedding WHERE memory_id = $1 AND revision <= $2;
+
+-- name: claim_pending
+-- role: svc_memory
+-- database: lares
+-- A claim is a lease: whoever crashes with it lets it fall due again, later each time.
+UPDATE memory.pending_embedding AS pending
+SET tries = pending.tries + 1,
+    due_at = now() + least(15 * power(2, least(pending.tries, 12)), 3600) * interval '1 second'
+WHERE memory_id IN (
+    SELECT memory_id FROM memory.pending_embedding
+    WHERE due_at <= now()
+    ORDER BY due_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED)
+RETURNING memory_id, subject_id, tier;
+
+-- name: defer_pending
+-- role: svc_memory
+-- database: lares
+UPDATE memory.pending_embedding
+SET tries = greatest(tries - 1, 0), due_at = now() + interval '30 seconds'
+WHERE memory_id = $1;
+
+-- name: count_pending
+-- role: svc_memory
+-- database: lares
+SELECT count(*) FROM (SELECT FROM memory.pending_embedding LIMIT 100000) AS bounded;
+
+-- name: put_tombstone
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.tombstone (memory_id, subject_id, tier) VALUES ($1, $2, $3) ON CONFLICT (memory_id) DO NOTHING;
+
+-- name: get_tombstone
+-- role: svc_memory
+-- database: lares
+SELECT tier FROM memory.tombstone WHERE memory_id = $1 AND subject_id = $2;
+
+-- name: drop_events
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.outbox WHERE payload ->> 'memory_id' = $1;
+
+-- name: hold_memory
+-- role: svc_memory
+-- database: lares
+-- One changer at a time per memory, across both databases; let go when the transaction ends.
+SELECT pg_advisory_xact_lock(20, hashtext($1));
+
+-- name: try_hold_memory
+-- role: svc_memory
+-- database: lares
+SELECT pg_try_advisory_xact_lock(20, hashtext($1));
+
+-- name: begin_move
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.tier_move (memory_id, subject_id, from_tier, to_tier) VALUES ($1, $2, $3, $4);
+
+-- name: get_move
+-- role: svc_memory
+-- database: lares
+SELECT memory_id, subject_id, from_tier, to_tier FROM memory.tier_move WHERE memory_id = $1;
+
+-- name: hold_move
+-- role: svc_memory
+-- database: lares
+SELECT memory_id FROM memory.tier_move WHERE memory_id = $1 FOR UPDATE;
+
+-- name: list_moves
+-- role: svc_memory
+-- database: lares
+SELECT memory_id, subject_id, from_tier, to_tier FROM memory.tier_move ORDER BY started_at LIMIT 100;
+
+-- name: end_move
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.tier_move WHERE memory_id = $1;

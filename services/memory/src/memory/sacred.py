@@ -1,0 +1,168 @@
+"""The sacred shelf: rows go in sealed and are opened in this process alone, for one call, and kept nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from contracts.memory import Tier
+from kit.pool import Connection, Pool
+
+from memory.domain import SACRED_ROWS_MAX, Cursor, Entry
+from memory.errors import SacredFull
+from memory.scoring import Hit, bm25, clamp, cosine, top
+from memory.store import FIRST_PAGE, Deleted, Shelf, count
+from memory.vault import Vault, pack_vector, unpack_vector
+
+_TEXT, _EMBEDDING = "sealed", "embedding_sealed"
+
+
+class SacredShelf(Shelf):
+    """The database `lares_sacred`."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        super().__init__(pool, "sacred")
+        self._vault = vault
+
+    async def insert(self, conn: Connection, entry: Entry) -> None:
+        """Seal and add a memory. Raises SacredFull when recall could no longer search them all."""
+        if int(await conn.fetchval(self._text["count_sacred"], SACRED_ROWS_MAX)) >= SACRED_ROWS_MAX:
+            raise SacredFull()
+        sealed_vector = (
+            self._seal_vector(entry, entry.embedding) if entry.embedding is not None else None
+        )
+        await conn.execute(
+            self._text["insert_sacred"],
+            entry.id,
+            entry.subject_id,
+            self._vault.key_id,
+            self._seal(entry, entry.text),
+            self._vault.key_id if sealed_vector else None,
+            sealed_vector,
+            entry.occurred_at,
+            entry.created_at,
+            entry.updated_at,
+            entry.revision,
+        )
+
+    async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:  # noqa: ARG002
+        row = await conn.fetchrow(self._text["get_sacred"], memory_id)
+        return self._open(row) if row else None
+
+    async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:  # noqa: ARG002
+        row = await conn.fetchrow(self._text["take_sacred"], memory_id)
+        return self._open(row, with_embedding=True) if row else None
+
+    async def page(
+        self,
+        conn: Connection,
+        tier: Tier,  # noqa: ARG002
+        after: Cursor | None,
+        limit: int,
+    ) -> list[Entry]:
+        start = after or FIRST_PAGE
+        rows = await conn.fetch(self._text["page_sacred"], start.created_at, start.id, limit)
+        return [self._open(row) for row in rows]
+
+    async def revise(
+        self, conn: Connection, entry: Entry, text: str, occurred_at: datetime | None, now: datetime
+    ) -> Entry:
+        renewed = text != entry.text
+        sealed = self._seal(entry, text)
+        row = await conn.fetchrow(
+            self._text["update_sacred"],
+            entry.id,
+            self._vault.key_id,
+            sealed,
+            occurred_at,
+            now,
+            renewed,
+        )
+        return Entry(
+            id=entry.id,
+            subject_id=entry.subject_id,
+            tier=Tier.SACRED,
+            text=text,
+            source_kind=entry.source_kind,
+            source_ref=entry.source_ref,
+            occurred_at=occurred_at,
+            created_at=entry.created_at,
+            updated_at=now,
+            revision=row["revision"],
+            embedded=row["embedded"],
+        )
+
+    async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:  # noqa: ARG002
+        row = await conn.fetchrow(self._text["delete_sacred"], memory_id)
+        return Deleted(row["embedded"]) if row else None
+
+    async def set_embedding(self, conn: Connection, entry: Entry, vector: Sequence[float]) -> bool:
+        tag = await conn.execute(
+            self._text["set_sacred_embedding"],
+            entry.id,
+            entry.revision,
+            self._vault.key_id,
+            self._seal_vector(entry, vector),
+        )
+        return count(tag) == 1
+
+    async def everything(self, conn: Connection) -> list[Any]:
+        """Return the caller's rows as they are kept: sealed."""
+        return await conn.fetch(self._text["all_sacred"], SACRED_ROWS_MAX)
+
+    def search(
+        self, rows: Sequence[Any], query: str, vector: Sequence[float] | None, limit: int
+    ) -> tuple[list[Hit], list[Hit], dict[UUID, Entry]]:
+        """Open `rows` and compare every one: what is near, what shares words, and the memories found.
+
+        Runs in a thread of its own, since thousands of rows take tens of milliseconds. Raises SacredUnreadable.
+        """
+        entries = [self._open(row, with_embedding=vector is not None) for row in rows]
+        near: list[Hit] = []
+        if vector is not None:
+            near = top(
+                (
+                    Hit(entry.id, clamp(cosine(vector, entry.embedding)), "close in meaning")
+                    for entry in entries
+                    if entry.embedding is not None
+                ),
+                limit,
+            )
+        said = top(bm25(query, ((entry.id, entry.text) for entry in entries)), limit)
+        found = {hit.id for hit in (*near, *said)}
+        return near, said, {entry.id: entry for entry in entries if entry.id in found}
+
+    def _seal(self, entry: Entry, text: str) -> bytes:
+        content = {"text": text, "kind": entry.source_kind, "ref": entry.source_ref}
+        plain = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return self._vault.seal(entry.subject_id, entry.id, _TEXT, plain)
+
+    def _seal_vector(self, entry: Entry, vector: Sequence[float]) -> bytes:
+        return self._vault.seal(entry.subject_id, entry.id, _EMBEDDING, pack_vector(vector))
+
+    def _open(self, row: Any, *, with_embedding: bool = False) -> Entry:
+        subject, ident = row["subject_id"], row["id"]
+        content = json.loads(self._vault.open(subject, ident, _TEXT, row["key_id"], row["sealed"]))
+        embedding = None
+        if with_embedding and row["embedding_sealed"] is not None:
+            packed = self._vault.open(
+                subject, ident, _EMBEDDING, row["embedding_key_id"], row["embedding_sealed"]
+            )
+            embedding = unpack_vector(packed)
+        return Entry(
+            id=ident,
+            subject_id=subject,
+            tier=Tier.SACRED,
+            text=content["text"],
+            source_kind=content["kind"],
+            source_ref=content["ref"],
+            occurred_at=row["occurred_at"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            revision=row["revision"],
+            embedded=row["embedded"],
+            embedding=embedding,
+        )

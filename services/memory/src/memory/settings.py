@@ -1,0 +1,63 @@
+"""Memory's settings: the service and its worker read the same, but only the service listens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kit.settings import CommonSettings, HttpSettings, secret, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings(CommonSettings):
+    """Where the stores and the model gateway are."""
+
+    postgres_host: str = setting("LARES_POSTGRES_HOST", help="Address of Postgres.")
+    postgres_port: int = setting("LARES_POSTGRES_PORT", default=5432, help="Port of Postgres.")
+    valkey_host: str = setting("LARES_VALKEY_HOST", help="Address of Valkey.")
+    valkey_port: int = setting("LARES_VALKEY_PORT", default=6379, help="Port of Valkey.")
+    model_gateway_url: str = setting(
+        "LARES_MODEL_GATEWAY_URL", help="Base URL of the model gateway."
+    )
+    embedding_model: str = setting(
+        "LARES_MEMORY_EMBEDDING_MODEL",
+        default="minilm-l6-v2",
+        help="Model that finds memories by meaning, as the gateway names it; 384 numbers a text.",
+    )
+    db_password: str = secret("db_password", help="Password of the login role svc_memory.")
+    valkey_password: str = secret("valkey_password", help="Password of this process's Valkey user.")
+    sacred_data_key: str = secret(
+        "sacred_data_key", help="Key of the sacred tier: 32 random bytes in base64."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(StoreSettings, HttpSettings):
+    """The HTTP service."""
+
+    recall_embed_seconds: float = setting(
+        "LARES_MEMORY_RECALL_EMBED_SECONDS",
+        default=1.5,
+        help="Longest wait for a query's embedding; then recall answers by words alone.",
+    )
+    caller_public_key: str = secret(
+        "caller_public_key", help="Public key that verifies who is asking (PEM)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings(StoreSettings):
+    """The worker, which listens to nobody."""
+
+    embed_seconds: float = setting(
+        "LARES_MEMORY_EMBED_SECONDS",
+        default=20.0,
+        help="Longest wait for a memory's embedding before it is queued again.",
+    )
+    sweep_seconds: float = setting(
+        "LARES_MEMORY_SWEEP_SECONDS",
+        default=15.0,
+        help="How often what was lost on the way is looked for: due embeddings, interrupted moves.",
+    )
+    tasks_at_once: int = setting(
+        "LARES_MEMORY_TASKS_AT_ONCE", default=2, help="Most embeddings asked for at once."
+    )
