@@ -13,6 +13,7 @@ from orchestrator.prompt import (
     coverage,
     meant_by,
     quotable,
+    relevant,
 )
 
 
@@ -76,6 +77,15 @@ def test_a_question_about_the_world_quotes_nothing():
     assert quotable("How long do dogs live?", [memory("my dog is called Rex")]) is None
     assert quotable("What is my car's colour?", [memory("my dog is called Rex")]) is None
     assert quotable("What is my dog's name?", []) is None
+
+
+def test_a_low_score_is_noise_unless_the_words_are_there():
+    rex, tea, noise = (
+        memory("my dog is called Rex", 0.08),
+        memory("I like tea", 0.5),
+        memory("x", 0.1),
+    )
+    assert relevant("What is my dog's name?", [rex, tea, noise], 0.25) == [rex, tea]
 
 
 def test_forgetting_means_the_memory_that_says_exactly_that():

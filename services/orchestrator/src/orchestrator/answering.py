@@ -9,7 +9,7 @@ from kit.errors import KitError
 from orchestrator.domain import IntentKind, Recalled, Step, TurnStatus
 from orchestrator.errors import MemoryAway
 from orchestrator.neighbours import Memory, Models, Usage
-from orchestrator.prompt import build_prompt, fit, quotable
+from orchestrator.prompt import build_prompt, fit, quotable, relevant
 from orchestrator.running import unless_stopped
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -54,7 +54,7 @@ class Answering:
                 "recall", "Your memories could not be searched; this answer does not use them."
             )
             return
-        kept = [memory for memory in found if memory.score >= self._settings.recall_score_min]
+        kept = relevant(str(step.inputs["query"]), found, self._settings.recall_score_min)
         work.sources = kept
         work.memories = len(kept)
         if kind is IntentKind.FORGET:

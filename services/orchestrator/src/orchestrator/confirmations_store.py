@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from contracts.identity import Caller
 from kit.pool import Pool
 
 from orchestrator.domain import TurnStatus
@@ -51,6 +52,18 @@ class ConfirmationStore:
         """Return the newest question of each of these turns, whatever its state."""
         async with self._pool.own(read_only=True) as conn:
             return await conn.fetch(QUERIES.confirmations_of_turns, subject, list(turns))
+
+    async def open(self, caller: Caller) -> list[tuple[Row, UUID]]:
+        """Return the caller's questions that still wait, newest first, each with its conversation's id."""
+        async with self._pool.own(read_only=True) as conn:
+            rows = await conn.fetch(QUERIES.open_confirmations, caller.subject)
+        async with self._pool.as_caller(caller) as conn:
+            turns = await conn.fetch(
+                QUERIES.conversations_of_turns, [row["turn_id"] for row in rows]
+            )
+        where = {row["id"]: row["conversation_id"] for row in turns}
+        # A question whose conversation was erased has nowhere to be answered: it runs out.
+        return [(row, where[row["turn_id"]]) for row in rows if row["turn_id"] in where]
 
     async def claim(self, confirmation_id: UUID, subject: UUID, state: str) -> bool:
         """Decide a pending, unexpired confirmation. Exactly one of many callers gets True."""

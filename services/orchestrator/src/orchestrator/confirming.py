@@ -246,15 +246,27 @@ class Confirmations:
             if row["state"] != "pending" or row["is_late"]:
                 questions[row["turn_id"]] = Question(None, _SETTLED.get(row["state"], LATE))
                 continue
-            try:
-                found = await self._read(row)
-                text = describe(found) if found else "What this was about is gone already."
-            except KitError:
-                text = NO_WORDS
-            when = row["expires_at"].isoformat()
-            event = confirmation_event(row["id"], row["action"], text, when)
-            questions[row["turn_id"]] = Question(event, "")
+            questions[row["turn_id"]] = Question(await self._shown(row), "")
         return questions
+
+    async def open(self, caller: Caller) -> list[dict[str, object]]:
+        """Return every question to the caller that still waits, newest first."""
+        return [
+            {
+                **await self._shown(row),
+                "turn_id": row["turn_id"],
+                "conversation_id": conversation_id,
+            }
+            for row, conversation_id in await self._confirmations.open(caller)
+        ]
+
+    async def _shown(self, row: Row) -> dict[str, object]:
+        try:
+            found = await self._read(row)
+            text = describe(found) if found else "What this was about is gone already."
+        except KitError:
+            text = NO_WORDS
+        return confirmation_event(row["id"], row["action"], text, row["expires_at"].isoformat())
 
     async def _read(self, row: Row) -> list[Recalled]:
         ids = bound_ids(row["arguments"])

@@ -163,6 +163,15 @@ def coverage(query: str, text: str) -> float:
     return len(asked & words_of(text)) / len(asked) if asked else 0.0
 
 
+def relevant(query: str, found: Sequence[Recalled], score_min: float) -> list[Recalled]:
+    """Return what bears on the query: scored high enough, or holding most of its words.
+
+    The second rule matters when recall is degraded to words alone: in a small collection a word that every memory
+    shares scores next to nothing.
+    """
+    return [m for m in found if m.score >= score_min or coverage(query, m.text) >= 0.6]
+
+
 def quotable(
     question: str, memories: Sequence[Recalled], *, coverage_min: float = 0.6
 ) -> Recalled | None:

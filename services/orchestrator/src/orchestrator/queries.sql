@@ -145,6 +145,14 @@ FROM agents.confirmation
 WHERE subject_id = $1 AND turn_id = ANY($2::uuid[])
 ORDER BY turn_id, created_at DESC;
 
+-- name: open_confirmations
+SELECT id, turn_id, action, arguments, expires_at FROM agents.confirmation
+WHERE subject_id = $1 AND state = 'pending' AND expires_at > now() ORDER BY created_at DESC LIMIT 50;
+
+-- name: conversations_of_turns
+-- role: lares_app
+SELECT id, conversation_id FROM sensitive.turn WHERE id = ANY($1::uuid[]);
+
 -- name: claim_confirmation
 UPDATE agents.confirmation SET state = $3, decided_at = now()
 WHERE id = $1 AND subject_id = $2 AND state = 'pending' AND expires_at > now() RETURNING id;

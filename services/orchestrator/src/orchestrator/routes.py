@@ -9,6 +9,7 @@ from contracts.agents import (
     IDEMPOTENCY_HEADER,
     AuditPage,
     ConfirmationDecision,
+    ConfirmationList,
     ConfirmationOutcome,
     Conversation,
     ConversationDetail,
@@ -82,6 +83,14 @@ async def stop_turn(turn_id: UUID, caller: Person, house: TheHouse) -> StopReply
     if kept is None:
         raise TurnNotFound()
     return StopReply(turn_id=turn_id, status=kept["status"])
+
+
+@router.get("/v1/confirmations")
+async def list_confirmations(caller: Person, house: TheHouse) -> ConfirmationList:
+    """List the decisions that wait for the caller."""
+    return ConfirmationList.model_validate(
+        {"confirmations": await house.confirmations.open(caller)}
+    )
 
 
 @router.post("/v1/confirmations/{confirmation_id}")
