@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-sys.path[:0] = [str(path) for path in sorted(ROOT.glob("services/*/src"))]
+sys.path[:0] = [str(ROOT / "tools"), *map(str, sorted(ROOT.glob("services/*/src")))]
 
 pytest_plugins = [
     name for name in ("kit.testing.callers", "kit.testing.data") if find_spec(name) is not None
