@@ -129,6 +129,11 @@ class Process:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def another(self, env: dict[str, str], log: Path) -> "Process":
+        """The same service as a second process; a port of 0 stands for a free one."""
+        port = env["LARES_PORT"] if env["LARES_PORT"] != "0" else str(free_port())
+        return Process(self.module, {**env, "LARES_PORT": port}, log)
+
     def start(self) -> None:
         path = os.pathsep.join(str(p) for p in sorted(ROOT.glob("services/*/src")))
         with self.log.open("ab") as out:
@@ -145,7 +150,8 @@ class Process:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         assert self.process is not None
-        self.process.send_signal(how)
+        if self.process.poll() is None:
+            self.process.send_signal(how)
         self.process.wait(20)
 
     def kill(self) -> None:
