@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from kit import ids, logs, trace
+from kit.bus.errors import stop_if_cancelled
 from kit.bus.message import CHARS_MAX, TOPIC
 from kit.clock import Clock
 from kit.errors import KitError
@@ -92,6 +93,7 @@ class Relay:
         """Publish until cancelled, over every restart of Postgres and Valkey."""
         pause_s = _PAUSE_S_MIN
         while True:
+            stop_if_cancelled()
             self._woken.clear()
             try:
                 published = await self.publish_batch()

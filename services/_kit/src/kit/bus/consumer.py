@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kit import logs, trace
-from kit.bus.errors import BusFull, BusUnavailable, coded
+from kit.bus.errors import BusFull, BusUnavailable, coded, stop_if_cancelled
 from kit.bus.message import Message, dead_key, parse, stream_key
 from kit.clock import Clock
 from kit.errors import KitError
@@ -59,6 +59,7 @@ class Consumer:
         pause_s = _PAUSE_S_MIN
         started = False
         while True:
+            stop_if_cancelled()
             try:
                 if not started:
                     await self._create_group()

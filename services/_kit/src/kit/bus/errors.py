@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -54,3 +55,13 @@ def coded() -> Iterator[None]:
         if "OOM" in str(error) or "previous errors" in str(error):
             raise BusFull() from error
         raise
+
+
+def stop_if_cancelled() -> None:
+    """Raise CancelledError if this task was told to stop and a library below swallowed it.
+
+    Python 3.11's wait_for, which the driver sends through, returns its result instead when both come at once.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kit import logs
-from kit.bus.errors import BusUnavailable, coded
+from kit.bus.errors import BusUnavailable, coded, stop_if_cancelled
 from kit.bus.message import Message, parse, stream_key
 from kit.clock import Clock
 
@@ -109,6 +109,7 @@ class Fanout:
     async def _run(self) -> None:
         pause_s = _PAUSE_S_MIN
         while True:
+            stop_if_cancelled()
             try:
                 with coded():
                     await self._read()

@@ -221,10 +221,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         password = passwords.setdefault(found[1], secrets.token_urlsafe(24))
         return hashlib.sha256(password.encode()).hexdigest()
 
-    users = re.sub(r"@SHA256:(\w+)@", hashed, template)
+    lines = [line for line in template.splitlines() if line and not line.startswith("#")]
+    users = re.sub(r"@SHA256:(\w+)@", hashed, "\n".join(lines))
     tester = hashlib.sha256(passwords["tester"].encode()).hexdigest()
     file = tmp_path_factory.mktemp("valkey-secrets") / "users.acl"
-    file.write_text(f"{users.rstrip()}\nuser tester on #{tester} ~* &* +@all\n")
+    file.write_text(f"{users}\nuser tester on #{tester} ~* &* +@all\n")
     container = Container(
         VALKEY_IMAGE,
         6379,
