@@ -4,5 +4,7 @@ export function localPath(wanted: string | null): string {
   const url = new URL(wanted, "https://house.invalid");
   if (url.host !== "house.invalid") return "/";
   if (url.pathname === "/signin") return "/";
-  return url.pathname + url.search + url.hash;
+  const path = url.pathname + url.search + url.hash;
+  // Resolving the dots may have brought two slashes together, and those would name another site.
+  return path.startsWith("//") ? "/" : path;
 }
