@@ -1,5 +1,6 @@
 """Puts the service together; `__main__` and the tests start the same one."""
 
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,7 +45,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
     async def lifespan(_: Any) -> AsyncGenerator[None]:
         # A connection each: a kept one may be closed by the backend at the very moment it is used again, and then
         # nobody knows whether the request was read. Connecting costs a fraction of a millisecond inside the house.
-        connector = aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=10)
+        connector = aiohttp.TCPConnector(
+            ssl=ssl.create_default_context(), limit=0, force_close=True, ttl_dns_cache=10
+        )
         async with aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         ) as session:

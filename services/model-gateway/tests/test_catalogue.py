@@ -1,0 +1,131 @@
+"""The models file: what it may say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from model_gateway.app import build
+from model_gateway.catalogue import read
+from model_gateway.errors import CatalogueInvalid
+
+from .conftest import book
+
+SHIPPED = Path(__file__).resolve().parents[3] / "inference" / "models.yaml"
+VARIABLES = {
+    "LARES_LOCAL_LLM_URL": "http://10.89.31.2:8000",
+    "LARES_EMBEDDER_URL": "http://10.89.21.2:8000",
+}
+OUTSIDE: dict[str, Any] = {
+    "url": "https://api.example.org/v1",
+    "in_house": False,
+    "via_egress_proxy": True,
+}
+
+
+def write(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "models.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def test_the_shipped_file_keeps_everything_in_the_house() -> None:
+    catalogue = read(SHIPPED, VARIABLES)
+    assert all(
+        backend.in_house and not backend.via_egress_proxy for backend in catalogue.backends.values()
+    )
+    assert catalogue.models["lares-small"].kind == "chat"
+    assert catalogue.models["minilm-l6-v2"].dimensions == 384
+
+
+def test_a_variable_that_is_not_set_is_refused() -> None:
+    with pytest.raises(CatalogueInvalid, match="LARES_EMBEDDER_URL"):
+        read(SHIPPED, {"LARES_LOCAL_LLM_URL": "http://10.0.0.2"})
+
+
+def test_the_environment_cannot_be_read_through_the_file(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueInvalid, match="PATH"):
+        read(write(tmp_path, "version: ${PATH}"), VARIABLES)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"url": "http://api.example.org/v1", "in_house": True},
+        {"url": "https://8.8.8.8/v1", "in_house": True},
+        {**OUTSIDE, "via_egress_proxy": False},
+        {**OUTSIDE, "url": "http://api.example.org/v1"},
+        {**OUTSIDE, "max_tier": "sacred"},
+        {**OUTSIDE, "api_key_secret": "../../etc/passwd"},
+        {**OUTSIDE, "url": "https://user:pass@api.example.org/v1"},
+        {**OUTSIDE, "url": "ftp://api.example.org"},
+        {"url": "http://10.0.0.2/v1", "in_house": True, "max_concurency": 3},
+        {"url": "http://10.0.0.2/v1"},
+        {"url": "http://10.0.0.2/v1", "in_house": True, "max_concurrency": 0},
+    ],
+)
+def test_a_backend_that_could_let_text_out_or_is_mistyped_is_refused(
+    tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["outsider"] = entry
+    with pytest.raises(CatalogueInvalid, match="outsider"):
+        read(write(tmp_path, content), {})
+
+
+@pytest.mark.parametrize(
+    "host", ["10.1.2.3", "192.168.1.7", "gpu-node", "gpu.local", "gpu.home.arpa"]
+)
+def test_a_machine_of_the_house_may_be_a_backend(tmp_path: Path, host: str) -> None:
+    assert (
+        read(write(tmp_path, book(f"http://{host}:8000/v1")), {}).backends["outsider"].tier_limit
+        == "sacred"
+    )
+
+
+def test_a_backend_outside_sees_convenience_unless_the_file_says_more(tmp_path: Path) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["outsider"] = OUTSIDE
+    assert read(write(tmp_path, content), {}).backends["outsider"].tier_limit == "convenience"
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "", "version: 2", "x" * 300_000])
+def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(CatalogueInvalid):
+        read(write(tmp_path, content), {})
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueInvalid):
+        read(tmp_path / "absent.yaml", {})
+
+
+def test_a_model_without_its_backend_is_refused(tmp_path: Path) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["models"]["talker"]["backend"] = "nobody"
+    with pytest.raises(CatalogueInvalid, match="nobody"):
+        read(write(tmp_path, content), {})
+
+
+def test_a_mistyped_off_switch_stops_the_start(settings_for: Any) -> None:
+    with pytest.raises(CatalogueInvalid, match="outsde"):
+        build(settings_for(book("http://127.0.0.1/v1"), LARES_INFERENCE_DISABLED="outsde"))
+
+
+def test_a_backend_outside_without_the_proxy_stops_the_start(settings_for: Any) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["outsider"] = OUTSIDE
+    with pytest.raises(CatalogueInvalid, match="LARES_EGRESS_PROXY_URL"):
+        build(settings_for(content))
+
+
+@pytest.mark.parametrize("key", [None, "", "  \n", "two\nlines"])
+def test_a_key_that_cannot_be_used_stops_the_start(
+    settings_for: Any, tmp_path: Path, key: str | None
+) -> None:
+    if key is not None:
+        (tmp_path / "backend_cloud_api_key").write_text(key)
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["outsider"] = {**OUTSIDE, "api_key_secret": "backend_cloud_api_key"}
+    with pytest.raises(CatalogueInvalid, match="backend_cloud_api_key"):
+        build(settings_for(content, LARES_EGRESS_PROXY_URL="http://127.0.0.1:3128"))
