@@ -122,10 +122,7 @@ def test_events_are_whole_however_the_bytes_are_cut(
     events = [b"data: " + json.dumps(text).encode() for text in texts]
     stream = b"".join(event + blank for event in events)
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    assert (
-        split_all([stream[start:end] for start, end in itertools.pairwise(places)])
-        == events
-    )
+    assert split_all([stream[start:end] for start, end in itertools.pairwise(places)]) == events
 
 
 def test_an_event_without_end_is_cut_off() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
-from embedder.domain import DIMENSIONS, TOKENS_MAX, Encoded
+from embedder.domain import DIMENSIONS, TOKENS_MAX, Encoded, Vector
 from embedder.errors import ModelBroken, NotFinite
 
 FILES = ("model.onnx", "tokenizer.json", "reference.json")
@@ -36,9 +36,7 @@ class Encoder:
         encoding = self._tokenizer.encode(text)
         ids = encoding.ids
         output = self._session.run(["embedding"], {"input_ids": np.array([ids], dtype=np.int64)})[0]
-        vector = np.asarray(output, dtype=np.float32).reshape(DIMENSIONS)
-        if not np.isfinite(vector).all() or abs(float(np.linalg.norm(vector)) - 1) > NORM_TOLERANCE:
-            raise NotFinite()
+        vector = checked(np.asarray(output, dtype=np.float32).reshape(DIMENSIONS))
         return Encoded(vector, len(ids), bool(encoding.overflowing))
 
 
@@ -52,6 +50,14 @@ def _options(threads: int) -> ort.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options
+
+
+def checked(vector: Vector) -> Vector:
+    """Return `vector` if it is finite and of length one. Raises NotFinite."""
+    # A NaN makes every comparison false: hence "not within" and not "beyond".
+    if not abs(float(np.linalg.norm(vector)) - 1) <= NORM_TOLERANCE:
+        raise NotFinite()
+    return vector
 
 
 def digest(path: Path) -> str:
