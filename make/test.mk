@@ -40,13 +40,14 @@ contract: venv ## error catalogue, settings reference, golden schemas
 integration: venv ## tests against real Postgres and Valkey containers
 	@$(PYTEST) services tests -m "integration and not stack" $(ARGS)
 
-# One run of one runner, in this order: tidy, unit, contract, integration, then the real stack (brought up by the
-# first test that needs it): reachability, e2e, hostile, chaos. Its summary is the last thing printed, its exit
-# status the outcome; the test stack goes down whatever happens.
-test: setup venv ## everything, on a stack of its own: the house that runs is never touched
+# One run of one runner, in this order (tests/conftest.py): tidy, unit, contract, integration, then the real stack,
+# brought up by the first test that needs it: reachability, e2e, hostile, chaos. The runner's summary is the last thing
+# printed and its exit status the outcome; the test stack goes down whatever happens.
+test: setup venv ## everything, on a stack of its own: the house that runs is never touched (root)
 	@tools/browser.sh >/dev/null
-	@trap '$(MAKE) -s test-stack-down >/dev/null 2>&1' EXIT; trap 'exit 130' INT TERM; \
-	  $(PYTEST) tests services -m "not bench" $(ARGS)
+	@$(MAKE) test-stack-down >/dev/null 2>&1 || true
+	@trap '$(MAKE) test-stack-down >/dev/null 2>&1 || true' EXIT; trap 'exit 130' INT TERM; \
+	  LARES_TEST_URL=https://lares.test:8443 $(PYTEST) tests services -m "not bench" $(ARGS)
 
 e2e: venv ## drive the test stack as a person would, in a real browser
 	@tools/browser.sh >/dev/null
