@@ -8,8 +8,8 @@ if ! engine_answers; then
     systemctl enable --now docker >/dev/null 2>&1 || true
   else
     say "starting the engine (no systemd here)"
-    # A session of its own, so that it outlives this shell and its terminal.
-    setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
+    # A session of its own, so that it outlives this shell and its terminal; without our lock, which it would hold.
+    setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null 9>&- &
     # .ci/run stops only the engine that a set-up of ours has started.
     printf '%s\n' $! >/run/lares-dockerd.pid
   fi

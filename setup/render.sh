@@ -5,9 +5,4 @@ install -d -m 0755 "$LARES_STATE/rendered" "$LARES_STATE/rendered/egress" "$LARE
 /usr/bin/python3 "$LARES_ROOT/setup/render_egress.py" "$LARES_NET" \
     "$LARES_ROOT/networks/egress.yaml" "$LARES_STATE/egress.yaml" >"$LARES_STATE/rendered/egress/acl.conf.new" \
   || fail setup.egress "the list of permitted domains is not right" "correct networks/egress.yaml or $LARES_STATE/egress.yaml as said above"
-if cmp -s "$LARES_STATE/rendered/egress/acl.conf.new" "$LARES_STATE/rendered/egress/acl.conf"; then
-  rm "$LARES_STATE/rendered/egress/acl.conf.new"
-else
-  mv "$LARES_STATE/rendered/egress/acl.conf.new" "$LARES_STATE/rendered/egress/acl.conf"
-  LARES_EGRESS_CHANGED=1
-fi
+mv "$LARES_STATE/rendered/egress/acl.conf.new" "$LARES_STATE/rendered/egress/acl.conf"

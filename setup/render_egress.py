@@ -26,13 +26,17 @@ def read(paths: list[Path]) -> tuple[dict[str, int], dict[str, list[str]]]:
     for path in paths:
         if not path.exists():
             continue
-        for client, entry in ((yaml.safe_load(path.read_text()) or {}).get("clients") or {}).items():
+        for client, entry in (
+            (yaml.safe_load(path.read_text()) or {}).get("clients") or {}
+        ).items():
             if not CLIENT.match(client):
                 raise SystemExit(f"{path}: {client!r} is not a service's name")
             if "address" in entry:
                 addresses[client] = int(entry["address"])
             if client not in addresses or not 2 < addresses[client] < 128:
-                raise SystemExit(f"{path}: {client} has no fixed address on the network egress-proxy")
+                raise SystemExit(
+                    f"{path}: {client} has no fixed address on the network egress-proxy"
+                )
             for domain in entry.get("domains") or []:
                 if not DOMAIN.match(str(domain)):
                     raise SystemExit(f"{path}: {domain!r} under {client} is not a domain")

@@ -16,6 +16,7 @@ LARES_ACME_EMAIL=
 LARES_VERSION=dev
 LARES_DOCKER_GID=$(stat -c %g /var/run/docker.sock 2>/dev/null || echo 0)
 LARES_MTU=$(outside_mtu)
+LARES_CONFIG=$(config_digest)
 LARES_VALKEY_MAXMEMORY=96mb
 LARES_LOCAL_LLM_MEMORY=768m
 LARES_LOCAL_LLM_CPUS=$(nproc)
@@ -36,15 +37,25 @@ outside_mtu() {
   cat "/sys/class/net/${device:-none}/mtu" 2>/dev/null || echo 1500
 }
 
+# One name for all files that are mounted into containers: Compose itself does not look into them.
+config_digest() {
+  local digest
+  digest=$(cd "$LARES_ROOT" && find edge inference "$LARES_STATE/rendered" -type f ! -path '*/models/*' -print0 2>/dev/null \
+    | sort -z | xargs -0 -r sha256sum | sha256sum)
+  printf '%.16s' "$digest"
+}
+
 # Machine facts are measured anew every time; all else is kept as recorded.
-settings_measured=" LARES_DOCKER_GID LARES_MTU "
+settings_measured=" LARES_DOCKER_GID LARES_MTU LARES_CONFIG "
 
 settings_load() {
   local name default recorded
   while IFS='=' read -r name default; do
-    if [ -n "${!name+set}" ]; then
+    if [[ "$settings_measured" == *" $name "* ]]; then
+      recorded=$default
+    elif [ -n "${!name+set}" ]; then
       recorded=${!name}
-    elif [ -s "$LARES_STATE/env" ] && [[ "$settings_measured" != *" $name "* ]] && grep -q "^$name=" "$LARES_STATE/env"; then
+    elif [ -s "$LARES_STATE/env" ] && grep -q "^$name=" "$LARES_STATE/env"; then
       recorded=$(sed -n "s/^$name=//p" "$LARES_STATE/env" | head -n 1)
     else
       recorded=$default

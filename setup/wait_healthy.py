@@ -21,12 +21,24 @@ PROBE_SECONDS_MAX = 10
 def containers(project: str) -> list[dict[str, Any]]:
     """Return what the engine says of each container of the house."""
     listed = subprocess.run(
-        ["docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={project}", "--filter", "label=com.docker.compose.oneoff=False"],
-        capture_output=True, text=True, check=True,
+        [
+            "docker",
+            "ps",
+            "-aq",
+            "--filter",
+            f"label=com.docker.compose.project={project}",
+            "--filter",
+            "label=com.docker.compose.oneoff=False",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     if not listed:
         return []
-    shown = subprocess.run(["docker", "inspect", *listed], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["docker", "inspect", *listed], capture_output=True, text=True, check=False
+    )
     return json.loads(shown.stdout or "[]")
 
 
@@ -37,9 +49,15 @@ def probe(container: dict[str, Any]) -> bool:
     if not command:
         return False
     try:
-        return subprocess.run(
-            ["docker", "exec", container["Id"], *command], capture_output=True, check=False, timeout=PROBE_SECONDS_MAX
-        ).returncode == 0
+        return (
+            subprocess.run(
+                ["docker", "exec", container["Id"], *command],
+                capture_output=True,
+                check=False,
+                timeout=PROBE_SECONDS_MAX,
+            ).returncode
+            == 0
+        )
     except subprocess.TimeoutExpired:
         return False
 
@@ -65,13 +83,17 @@ def main(project: str, seconds_max: float) -> int:
     while True:
         words: dict[str, str] = {}
         for container in containers(project):
-            name = container["Config"]["Labels"].get("com.docker.compose.service", container["Name"])
+            name = container["Config"]["Labels"].get(
+                "com.docker.compose.service", container["Name"]
+            )
             if name in arrived:
                 continue
             ready, words[name] = judge(container)
             if ready:
                 arrived[name] = time.monotonic() - began
-                print(f"  {words.pop(name):<12} {name:<16} after {arrived[name]:4.0f} s", flush=True)
+                print(
+                    f"  {words.pop(name):<12} {name:<16} after {arrived[name]:4.0f} s", flush=True
+                )
         if arrived and not words:
             return 0
         if time.monotonic() - began > seconds_max:

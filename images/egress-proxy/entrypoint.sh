@@ -8,4 +8,4 @@ fail() { printf '{"level":"error","event":"%s","reason":"%s"}\n' "$1" "$2" >&2; 
 [ -s /etc/lares/egress/acl.conf ] || fail egress.rules_missing "/etc/lares/egress/acl.conf is missing: run make up"
 
 printf 'http_port %s:3128\n' "$LARES_BIND" > /run/squid/port.conf
-exec squid --foreground -f /etc/lares/squid.conf
+exec squid -N -f /etc/lares/squid.conf

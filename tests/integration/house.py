@@ -19,7 +19,9 @@ Target = tuple[str, int]
 
 def run(*command: str, stdin: str | None = None, timeout_s: float = 120) -> str:
     """Return what a command prints, or fail with what it said."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False)
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr[-2000:]}"
     return done.stdout
 
@@ -71,14 +73,20 @@ def containers(project: str) -> list[Container]:
     """Return every running container of the house."""
     # Images carry Compose's project label too, and with them scratch containers: the hash is on its own alone.
     labels = [f"label=com.docker.compose.project={project}", "label=com.docker.compose.config-hash"]
-    ids = run("docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))).split()
+    ids = run(
+        "docker", "ps", "-q", *(word for label in labels for word in ("--filter", label))
+    ).split()
     shown: list[dict[str, Any]] = json.loads(run("docker", "inspect", *ids)) if ids else []
     return [
         Container(
             service=one["Config"]["Labels"]["com.docker.compose.service"],
             id=one["Id"],
             pid=one["State"]["Pid"],
-            addresses=frozenset(n["IPAddress"] for n in one["NetworkSettings"]["Networks"].values() if n["IPAddress"]),
+            addresses=frozenset(
+                n["IPAddress"]
+                for n in one["NetworkSettings"]["Networks"].values()
+                if n["IPAddress"]
+            ),
             published=frozenset(
                 int(binding["HostPort"])
                 for bindings in one["NetworkSettings"]["Ports"].values()

@@ -49,7 +49,16 @@ def outside() -> Iterator[str]:
         run("ip", "-n", NAMESPACE, "link", "set", "out-lares-b", "up")
         run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
         run("ip", "-n", NAMESPACE, "route", "add", "default", "via", HOST_SIDE)
-        command = ["ip", "netns", "exec", NAMESPACE, "/usr/bin/python3", "-c", SERVER, *map(str, PORTS)]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            NAMESPACE,
+            "/usr/bin/python3",
+            "-c",
+            SERVER,
+            *map(str, PORTS),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             assert server.stdout.readline() == "up\n"

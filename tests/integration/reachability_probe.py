@@ -28,7 +28,9 @@ async def main() -> None:
     order = json.load(sys.stdin)
     gate = asyncio.Semaphore(AT_ONCE)
     targets = [(str(address), int(port)) for address, port in order["targets"]]
-    results = await asyncio.gather(*(opens(a, p, float(order["timeout_s"]), gate) for a, p in targets))
+    results = await asyncio.gather(
+        *(opens(a, p, float(order["timeout_s"]), gate) for a, p in targets)
+    )
     json.dump([target for target, opened in zip(targets, results) if opened], sys.stdout)
 
 

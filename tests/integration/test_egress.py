@@ -35,10 +35,11 @@ with socket.create_connection((proxy, 3128), 5) as link:
     link.settimeout(8)
     link.sendall(what.encode().decode("unicode_escape").encode())
     answer = b""
-    while len(answer) < 4096 and b"outside" not in answer:
+    while len(answer) < 4096 and not answer.endswith(b"outside"):
         part = link.recv(4096)
-        if not part: break
         answer += part
+        # A refusal is complete with its head; only a tunnel has more to come.
+        if not part or (b"\\r\\n\\r\\n" in answer and b" 200 " not in answer[:16]): break
 status = answer.split(b" ", 2)[1].decode() if answer.startswith(b"HTTP/") else "none"
 print(status, "outside" if answer.endswith(b"outside") else "")
 """
@@ -47,7 +48,9 @@ print(status, "outside" if answer.endswith(b"outside") else "")
 def ask(client: Container, proxy: str, request_line: str) -> str:
     """Send one request to the proxy as a client; return the status, and "outside" if the outside answered."""
     request = f"{request_line} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"
-    return run("nsenter", "-t", str(client.pid), "-n", "/usr/bin/python3", "-c", CONNECT, proxy, request).strip()
+    return run(
+        "nsenter", "-t", str(client.pid), "-n", "/usr/bin/python3", "-c", CONNECT, proxy, request
+    ).strip()
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +69,19 @@ def proxy(house: dict[str, Container]) -> Iterator[str]:
     extra.parent.mkdir(exist_ok=True)
     extra.write_text(LIST)
     rules_before, hosts_before = rules.read_text(), hosts.read_text()
-    rendered = run("/usr/bin/python3", str(ROOT / "setup/render_egress.py"), net, str(ROOT / "networks/egress.yaml"), str(extra))
+    rendered = run(
+        "/usr/bin/python3",
+        str(ROOT / "setup/render_egress.py"),
+        net,
+        str(ROOT / "networks/egress.yaml"),
+        str(extra),
+    )
     try:
         # Written into the same files: a bind mount follows the file, not its name.
         rules.write_text(rendered)
-        hosts.write_text(f"{hosts_before}\n{OUTSIDE} {ALLOWED} {OTHERS} elsewhere.example\n10.0.0.1 {INWARD}\n")
+        hosts.write_text(
+            f"{hosts_before}\n{OUTSIDE} {ALLOWED} {OTHERS} elsewhere.example\n10.0.0.1 {INWARD}\n"
+        )
         run("docker", "exec", one.id, "squid", "-f", "/etc/lares/squid.conf", "-k", "reconfigure")
         with outside():
             yield one.environment["LARES_BIND"]
@@ -78,7 +89,10 @@ def proxy(house: dict[str, Container]) -> Iterator[str]:
         rules.write_text(rules_before)
         hosts.write_text(hosts_before)
         extra.unlink()
-        subprocess.run(["docker", "exec", one.id, "squid", "-f", "/etc/lares/squid.conf", "-k", "reconfigure"], check=False)
+        subprocess.run(
+            ["docker", "exec", one.id, "squid", "-f", "/etc/lares/squid.conf", "-k", "reconfigure"],
+            check=False,
+        )
 
 
 def test_a_client_reaches_its_own_domain(house: dict[str, Container], proxy: str) -> None:
@@ -109,6 +123,8 @@ def test_a_domain_of_another_client_is_refused(house: dict[str, Container], prox
         "GET http://127.0.0.1:3128/squid-internal-mgr/info",
     ],
 )
-def test_what_is_not_granted_is_refused(house: dict[str, Container], proxy: str, request_line: str) -> None:
+def test_what_is_not_granted_is_refused(
+    house: dict[str, Container], proxy: str, request_line: str
+) -> None:
     status = ask(house["model-gateway"], proxy, request_line)
     assert status in {"403", "400"}, status

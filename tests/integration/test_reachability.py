@@ -51,7 +51,10 @@ def opened(house: list[Container]) -> set[Triple]:
 
     def tried(source: Container) -> set[Triple]:
         others = set(owner) - source.addresses
-        return {(source.service, owner[a], p) for a, p in source.reaches((a, p) for a in others for p in ports)}
+        return {
+            (source.service, owner[a], p)
+            for a, p in source.reaches((a, p) for a in others for p in ports)
+        }
 
     with ThreadPoolExecutor(max_workers=6) as pool:
         return set().union(*pool.map(tried, house))
@@ -66,7 +69,16 @@ def from_everywhere(house: list[Container], targets: set[Target]) -> set[Triple]
 
 def test_the_house_is_complete(house: list[Container]) -> None:
     """A container that is missing would pass every test below."""
-    asked = run("docker", "compose", "--project-directory", str(ROOT), "--env-file", str(ROOT / ENVIRONMENT), "config", "--services")
+    asked = run(
+        "docker",
+        "compose",
+        "--project-directory",
+        str(ROOT),
+        "--env-file",
+        str(ROOT / ENVIRONMENT),
+        "config",
+        "--services",
+    )
     assert {one.service for one in house} == set(asked.split())
 
 
@@ -117,15 +129,21 @@ def test_no_container_reaches_the_host(house: list[Container], host_port: int) -
     gateways = {f"{address.rsplit('.', 1)[0]}.1" for one in house for address in one.addresses}
     published = {port for _, port in published_ports(house)}
     targets = {(a, p) for a in gateways | host_addresses() for p in {host_port, 22, 53, *published}}
-    assert probe(["--net=/proc/self/ns/net"], {(a, host_port) for a in host_addresses()}), "the listener itself is broken"
+    assert probe(["--net=/proc/self/ns/net"], {(a, host_port) for a in host_addresses()}), (
+        "the listener itself is broken"
+    )
     assert from_everywhere(house, targets) == set()
 
 
 def test_only_the_egress_proxy_reaches_the_outside_and_only_on_443(house: list[Container]) -> None:
     with outside() as address:
         targets: set[Target] = {(address, port) for port in PORTS}
-        assert probe(["--net=/proc/self/ns/net"], targets) == targets, "the stand-in for the outside is broken"
-        reached = {(service, "outside", port) for service, _, port in from_everywhere(house, targets)}
+        assert probe(["--net=/proc/self/ns/net"], targets) == targets, (
+            "the stand-in for the outside is broken"
+        )
+        reached = {
+            (service, "outside", port) for service, _, port in from_everywhere(house, targets)
+        }
     assert reached == {t for t in permitted() if t[1] == "outside"}
 
 
@@ -158,13 +176,19 @@ except OSError: print("refused")
 def resolves_outside(one: Container) -> str:
     """Ask for an outside name as the container would: its network, its resolver, the host's Python."""
     with_its_resolver = f'mount --bind /proc/{one.pid}/root/etc/resolv.conf /etc/resolv.conf && exec /usr/bin/python3 -c "$0"'
-    return run("nsenter", "-t", str(one.pid), "-n", "unshare", "-m", "sh", "-c", with_its_resolver, RESOLVE).strip()
+    return run(
+        "nsenter", "-t", str(one.pid), "-n", "unshare", "-m", "sh", "-c", with_its_resolver, RESOLVE
+    ).strip()
 
 
-def test_no_container_but_the_egress_proxy_resolves_names_of_the_outside(house: list[Container]) -> None:
+def test_no_container_but_the_egress_proxy_resolves_names_of_the_outside(
+    house: list[Container],
+) -> None:
     """The engine forwards what it does not know: a name is enough to carry data out."""
     asking = [one for one in house if one.service != "egress-proxy" and one.addresses]
     with ThreadPoolExecutor(max_workers=16) as pool:
-        answers = dict(zip((one.service for one in asking), pool.map(resolves_outside, asking), strict=True))
+        answers = dict(
+            zip((one.service for one in asking), pool.map(resolves_outside, asking), strict=True)
+        )
     assert answers
     assert set(answers.values()) == {"refused"}, answers
