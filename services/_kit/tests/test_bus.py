@@ -11,7 +11,6 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
-
 from kit import bus as kit_bus
 from kit import trace
 from kit.bus import Bus, BusDenied, BusFull, BusUnavailable, ContentRefused, Message
@@ -90,7 +89,7 @@ async def test_a_message_arrives_once_with_its_ids_and_its_trace(valkey: Valkey)
 
 
 async def test_a_person_s_sentence_is_refused_before_it_reaches_the_bus(valkey: Valkey) -> None:
-    async with both(valkey) as (source, bus):
+    async with both(valkey) as (source, _bus):
         for payload in (
             {"text": "my secret diary"},
             {"x": ["a", {"y": "b c"}]},
@@ -152,7 +151,7 @@ async def test_a_poison_message_ends_as_a_dead_letter_and_the_next_one_passes(
 async def test_an_entry_that_is_not_ours_is_put_aside_at_once(valkey: Valkey) -> None:
     valkey.client().xadd(KEY, {"nonsense": "x"})
     heard = Heard()
-    async with both(valkey) as (source, bus):
+    async with both(valkey) as (_source, bus):
         async with consuming(bus, heard):
             await _until(lambda: valkey.client().exists(DEAD))
     assert heard.messages == []

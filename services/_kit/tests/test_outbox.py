@@ -7,7 +7,6 @@ import contextlib
 from uuid import uuid4
 
 import pytest
-
 from kit import outbox, trace
 from kit.bus import Bus, BusFull, BusUnavailable, ContentRefused
 from kit.pool import Pool

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-
 from kit.pool import DataUnavailable, Pool, RoleRefused
 from kit.testing.data import Postgres
 

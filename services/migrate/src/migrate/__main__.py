@@ -9,6 +9,7 @@ import sys
 from kit import logs
 from kit.errors import KitError
 from kit.settings import load
+
 from migrate import files, runner
 from migrate.errors import EditedFile, MigrateError, Pending
 from migrate.settings import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit import logs
+
 from migrate.files import DATABASES
 from migrate.roles import (
     GROUPS,

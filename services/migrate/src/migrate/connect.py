@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import asyncpg
-
 from kit import logs
+
 from migrate.errors import Unavailable
 from migrate.roles import OWNER
 from migrate.settings import Settings
@@ -38,12 +38,13 @@ async def as_owner(settings: Settings, database: str) -> Any:
 
 
 async def _connect(settings: Settings, user: str, password: str, database: str) -> Any:
+    driver: Any = asyncpg
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.wait_s
     pause_s = 0.1
     while True:
         try:
-            return await asyncpg.connect(
+            return await driver.connect(
                 host=settings.postgres_host,
                 port=settings.postgres_port,
                 user=user,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from migrate.errors import BadFile
@@ -45,7 +46,7 @@ def read_all(folder: Path) -> list[Migration]:
     if len(paths) > _FILES_MAX:
         raise BadFile(f"{folder}: more than {_FILES_MAX} files")
     migrations = [read(path) for path in paths]
-    for before, after in zip(migrations, migrations[1:], strict=False):
+    for before, after in pairwise(migrations):
         if before.number == after.number:
             raise BadFile(f"{before.name} and {after.name} bear the same number")
     return migrations

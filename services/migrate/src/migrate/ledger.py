@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-
 from kit import logs
 from kit.pool import is_connection_loss
+
 from migrate.errors import Blocked, Failed, Unavailable
 from migrate.files import Migration
 
@@ -113,8 +113,9 @@ async def _in_transaction(
                 raise Unavailable(f"{migration.name}: the connection was lost; run again") from None
             # The statement is ours, but its error may quote a row: the SQLSTATE and the place are enough.
             line = _line(migration, getattr(error, "position", None))
+            sqlstate = getattr(error, "sqlstate", "")
             raise Failed(
-                f"{migration.name}: {type(error).__name__} ({error.sqlstate}){line}"
+                f"{migration.name}: {type(error).__name__} ({getattr(error, 'sqlstate', '')}){line}"
             ) from error
         except (OSError, asyncpg.InterfaceError):
             raise Unavailable(f"{migration.name}: the connection was lost; run again") from None

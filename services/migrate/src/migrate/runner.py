@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-
 from kit import logs
+
 from migrate import bootstrap, connect, ledger
 from migrate.errors import Busy, Drifted, EditedFile, Pending, Unconfirmed
 from migrate.files import DATABASES, Migration
