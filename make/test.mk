@@ -63,4 +63,4 @@ bench: venv ## measure; results go to tests/bench/results
 	@$(PYTEST) tests/bench -m "bench" $(ARGS)
 
 service: venv ## scaffold a service: make service NAME=tagger DOMAIN=memory
-	@$(PY) tools/scaffold.py --name "$(NAME)" --domain "$(DOMAIN)"
+	@$(PY) tools/scaffold/scaffold.py --name "$(NAME)" --domain "$(DOMAIN)"
