@@ -6,6 +6,6 @@ only=()
 
 say "building (the first time takes some minutes; the log is $LARES_LOG/build.log)"
 if ! compose --progress plain build "${only[@]}" >"$LARES_LOG/build.log" 2>&1 </dev/null; then
-  grep -E 'ERROR|error:|closure\.' "$LARES_LOG/build.log" | tail -n 20 >&2
+  grep -E 'ERROR:|error:|^#[0-9]+ [0-9.]+ closure\.' "$LARES_LOG/build.log" | tail -n 20 >&2
   fail setup.build "an image could not be built" "read $LARES_LOG/build.log, then run make up again"
 fi

@@ -18,7 +18,7 @@ async def opens(address: str, port: int, timeout_s: float, gate: asyncio.Semapho
     async with gate:
         try:
             _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout_s)
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             return False
         writer.close()
         return True
@@ -31,7 +31,9 @@ async def main() -> None:
     results = await asyncio.gather(
         *(opens(a, p, float(order["timeout_s"]), gate) for a, p in targets)
     )
-    json.dump([target for target, opened in zip(targets, results) if opened], sys.stdout)
+    json.dump(
+        [target for target, opened in zip(targets, results, strict=False) if opened], sys.stdout
+    )
 
 
 asyncio.run(main())

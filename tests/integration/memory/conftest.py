@@ -52,12 +52,13 @@ def meaning(text: str) -> list[float]:
 
 @dataclass
 class Meaning:
-    """The stand-in for the model. `broken` makes it fail; `seen` is what it was asked."""
+    """The stand-in for the model. `broken` makes it fail; `asked` is what came in, `seen` what was answered."""
 
     url: str
     broken: bool = False
     slow_seconds: float = 0.0
     seen: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +72,12 @@ def meaning_server() -> Iterator[Meaning]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+            state.asked += texts
             time.sleep(state.slow_seconds)
             if state.broken:
                 self._answer(503, {"error": {"message": "away"}})
                 return
-            texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
             state.seen += texts
             data = [
                 {"object": "embedding", "index": index, "embedding": meaning(text)}
@@ -109,6 +111,7 @@ def model(meaning_server: Meaning) -> Meaning:
     """The embedding model, in good health."""
     meaning_server.broken, meaning_server.slow_seconds = False, 0.0
     meaning_server.seen.clear()
+    meaning_server.asked.clear()
     return meaning_server
 
 
