@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from kit import logs
+from kit.http import check_bind
 
 from identity.config import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from identity.settings import Settings
@@ -93,6 +94,7 @@ def run(settings: Settings, application: Callable[..., object]) -> None:
     """Serve until SIGTERM; running requests get `stop_seconds` to finish."""
     import waitress.server
 
+    check_bind(settings.bind)
     background = Background(settings)
     server = waitress.server.create_server(
         application,

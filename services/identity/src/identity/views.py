@@ -164,7 +164,7 @@ def _continue(request: HttpRequest) -> HttpResponse:
 
 def is_own_page(wanted: str) -> bool:
     """Whether `wanted` is a path of this house that every browser reads as one."""
-    if not OWN_PAGE.fullmatch(wanted) or wanted.startswith("//"):
+    if not OWN_PAGE.fullmatch(wanted) or "//" in wanted or "/." in wanted:
         return False
     return not wanted.startswith(("/api/", "/auth/", "/_allauth/"))
 

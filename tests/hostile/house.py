@@ -1,0 +1,441 @@
+"""The house under attack: the running test stack, or its edge alone on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.hostile.authenticator import Passkey
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "lares.test"
+PASSWORD = "a lamp in every window"
+ALLAUTH = "/_allauth/browser/v1"
+
+
+@dataclass
+class House:
+    """Where the house is and how to reach its machine."""
+
+    port: int
+    http_port: int
+    tls: ssl.SSLContext
+    command: Callable[..., str]
+    parts: Parts | None = None
+    residents: list[Browser] = field(default_factory=list)
+
+    @property
+    def authority(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        return f"https://{self.authority}"
+
+    def browser(self, source: str | None = None) -> Browser:
+        """A browser that has never been here."""
+        return Browser(self, source)
+
+    def invite(self, role: str = "member") -> str:
+        """An invitation's token, made on the machine."""
+        return self.command("invite", "--role", role).strip().rpartition("#")[2]
+
+    def person(self, role: str = "member", *, source: str | None = None) -> Browser:
+        """A new person's browser, signed in."""
+        browser = self.browser(source)
+        browser.username = f"p{secrets.token_hex(6)}"
+        said = browser.post(
+            "/auth/invites/accept",
+            {"token": self.invite(role), "username": browser.username, "password": PASSWORD},
+        )
+        assert said.status_code == 201, said.text
+        return browser
+
+    def resident(self) -> Browser:
+        """Somebody who is signed in already, for tests that only read."""
+        if not self.residents:
+            self.residents.append(self.person())
+        return self.residents[0]
+
+    def forgive(self) -> None:
+        """Empty every bucket, so that one test's failures do not slow the next."""
+        self.command("forgive")
+
+    def passkey(self) -> Passkey:
+        """A passkey that knows the house's address."""
+        return Passkey(self.origin, HOST)
+
+    def raw(self, request: bytes, *, host: str = HOST, timeout: float = 5.0) -> bytes:
+        """Send bytes as they are over TLS and return what comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as plain:
+            with self.tls.wrap_socket(plain, server_hostname=host) as secure:
+                secure.sendall(request)
+                return drain(secure)
+
+
+def drain(connection: socket.socket, size: int = 65536) -> bytes:
+    """Read until the other side closes or is silent."""
+    found = b""
+    with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError):
+        while len(found) < size and (part := connection.recv(4096)):
+            found += part
+    return found
+
+
+class Browser:
+    """Cookies, the page's own token and origin: what a real browser would send."""
+
+    def __init__(self, house: House, source: str | None) -> None:
+        self.house = house
+        self.username = ""
+        transport = httpx.HTTPTransport(verify=house.tls, local_address=source)
+        self.http = httpx.Client(
+            base_url=f"https://127.0.0.1:{house.port}",
+            transport=transport,
+            headers={"host": house.authority, "accept": "application/json"},
+            timeout=20,
+            trust_env=False,
+        )
+
+    def request(
+        self, method: str, path: str, json: Any = None, *, headers: Any = None, csrf: bool = True
+    ) -> httpx.Response:
+        """One request. Unsafe ones carry origin and CSRF token unless told otherwise."""
+        sent: dict[str, str] = {}
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            sent["origin"] = self.house.origin
+            if csrf:
+                sent["x-csrftoken"] = self.csrf_token()
+        sent.update(headers or {})
+        return self.http.request(
+            method,
+            path,
+            json=json,
+            headers=sent,
+            extensions={"sni_hostname": HOST},
+        )
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+        return self.request("POST", path, json if json is not None else {}, **options)
+
+    def delete(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+        return self.request("DELETE", path, json, **options)
+
+    def csrf_token(self) -> str:
+        if "csrftoken" not in self.http.cookies:
+            self.get(f"{ALLAUTH}/config")
+        return self.http.cookies["csrftoken"]
+
+    @property
+    def session(self) -> str:
+        return self.http.cookies.get("lares_session", "")
+
+    def login(self, username: str, password: str = PASSWORD, **options: Any) -> httpx.Response:
+        return self.post(
+            f"{ALLAUTH}/auth/login", {"username": username, "password": password}, **options
+        )
+
+    def me(self) -> httpx.Response:
+        return self.get("/auth/me")
+
+    def reauthenticate(self, password: str = PASSWORD) -> httpx.Response:
+        return self.post(f"{ALLAUTH}/auth/reauthenticate", {"password": password})
+
+    def logout(self) -> httpx.Response:
+        return self.delete(f"{ALLAUTH}/auth/session")
+
+    def add_totp(self) -> str:
+        """Set up an authenticator app and return its secret. Needs a fresh reauthentication."""
+        from tests.hostile.authenticator import totp
+
+        secret = self.get(f"{ALLAUTH}/account/authenticators/totp").json()["meta"]["secret"]
+        said = self.post(f"{ALLAUTH}/account/authenticators/totp", {"code": totp(secret)})
+        assert said.status_code == 200, said.text
+        return secret
+
+    def add_passkey(self) -> Passkey:
+        """Add a passkey. Needs a fresh reauthentication."""
+        passkey = self.house.passkey()
+        said = self.get(f"{ALLAUTH}/account/authenticators/webauthn?passwordless")
+        assert said.status_code == 200, said.text
+        credential = passkey.create(said.json()["data"]["creation_options"])
+        said = self.post(
+            f"{ALLAUTH}/account/authenticators/webauthn",
+            {"name": "test key", "credential": credential},
+        )
+        assert said.status_code == 200, said.text
+        return passkey
+
+    def passkey_login(self, passkey: Passkey, **forged: Any) -> httpx.Response:
+        options = self.get(f"{ALLAUTH}/auth/webauthn/login").json()["data"]["request_options"]
+        return self.post(
+            f"{ALLAUTH}/auth/webauthn/login", {"credential": passkey.get(options, **forged)}
+        )
+
+
+def code_of(response: httpx.Response) -> str:
+    """The coded error of an answer."""
+    return response.json()["error"]["code"]
+
+
+class Recorder:
+    """Stands where a front service stands, keeps what arrives, and can stream."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        recorder = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                body = self.rfile.read(length) if length else b""
+                recorder.seen.append(
+                    {
+                        "method": self.command,
+                        "path": self.path,
+                        "headers": [(k.lower(), v) for k, v in self.headers.items()],
+                        "body": body,
+                    }
+                )
+                if self.headers.get("upgrade", "").lower() == "websocket":
+                    self.send_response(101)
+                    self.send_header("upgrade", "websocket")
+                    self.send_header("connection", "Upgrade")
+                    self.end_headers()
+                    self.close_connection = True
+                    return
+                said = json.dumps({"path": self.path}).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(said)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(said)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = answer
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def last(self) -> dict[str, Any]:
+        return self.seen[-1]
+
+    def headers(self) -> dict[str, str]:
+        return dict(self.last()["headers"])
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Process:
+    """One of our programs, started as its container would start it."""
+
+    def __init__(self, name: str, argv: list[str], env: dict[str, str], folder: Path) -> None:
+        self.name, self.argv, self.env = name, argv, env
+        self.log = folder / f"{name}.log"
+        self.running: subprocess.Popen[bytes] | None = None
+
+    def start(self, url: str | None = None) -> None:
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(
+                self.argv, env=self.env, stdout=log, stderr=log, cwd=ROOT
+            )
+        if url:
+            wait_for(lambda: httpx.get(url, timeout=1, trust_env=False).status_code == 200, self)
+
+    def stop(self) -> None:
+        if self.running and self.running.poll() is None:
+            self.running.terminate()
+            try:
+                self.running.wait(15)
+            except subprocess.TimeoutExpired:
+                self.running.kill()
+        self.running = None
+
+    def kill(self) -> None:
+        assert self.running
+        self.running.kill()
+        self.running.wait(5)
+
+
+def wait_for(ready: Callable[[], bool], process: Process, seconds: float = 30) -> None:
+    """Return when `ready`; fail with the process's log after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            if ready():
+                return
+        assert process.running is not None
+        assert process.running.poll() is None, process.log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(process.log.read_text())
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Parts:
+    """The edge on loopback: Postgres, identity, forward-auth, Caddy, and recorders behind it."""
+
+    def __init__(self, postgres: Any, folder: Path) -> None:
+        from kit.testing.callers import make_keys
+
+        self.postgres, self.folder = postgres, folder
+        self.dashboard, self.mcp = Recorder(), Recorder()
+        self.port, self.http_port = free_port(), free_port()
+        self.identity_port, self.forward_auth_port = free_port(), free_port()
+        self.setup_token = secrets.token_urlsafe(32)
+        private, self.public_key = make_keys()
+        self._secrets(
+            "identity",
+            db_password=postgres.password("svc_identity"),
+            django_secret_key=secrets.token_urlsafe(50),
+            setup_token=self.setup_token,
+        )
+        self._secrets(
+            "forward-auth",
+            db_password=postgres.password("svc_forward_auth"),
+            caller_signing_key=private,
+        )
+        self.policy = self._policy()
+        (folder / "www" / "assets").mkdir(parents=True)
+        (folder / "www" / "index.html").write_text("<!doctype html><title>Lares</title>")
+        (folder / "www" / "assets" / "a-1.js").write_text("0")
+        self.identity = self._python("identity", "identity", self.identity_port)
+        self.forward_auth = self._python("forward-auth", "forward_auth", self.forward_auth_port)
+        self.caddy = Process("caddy", self._caddy_argv(), self._caddy_env(), folder)
+
+    def _policy(self) -> Path:
+        """The house's own policy, with one path of each kind put before it."""
+        document = yaml.safe_load((ROOT / "edge" / "policy.yaml").read_text())
+        document["rules"][:0] = [
+            {"name": "open", "paths": ["/api/open"], "require": "public"},
+            {"name": "vault", "paths": ["/api/vault"], "require": "two_factor"},
+            {"name": "never", "paths": ["/api/never"], "require": "deny"},
+        ]
+        path = self.folder / "policy.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def _secrets(self, service: str, **values: str) -> None:
+        where = self.folder / service
+        where.mkdir()
+        for name, value in values.items():
+            (where / name).write_text(value)
+
+    def _python(self, service: str, module: str, port: int) -> Process:
+        house = [ROOT / "services" / s / "src" for s in (service, "_kit", "_contracts")]
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(str(path) for path in house),
+            "LARES_SECRETS_DIR": str(self.folder / service),
+            "LARES_BIND": "127.0.0.1",
+            "LARES_PORT": str(port),
+            "LARES_HOST": HOST,
+            "LARES_HTTPS_PORT": str(self.port),
+            "LARES_CADDY_ADDRESS": "127.0.0.1",
+            "LARES_POSTGRES_HOST": self.postgres.host,
+            "LARES_POSTGRES_PORT": str(self.postgres.port),
+            "LARES_POLICY_FILE": str(self.policy),
+            "LARES_HEARTBEAT": str(self.folder / f"{service}.heartbeat"),
+        }
+        return Process(service, [sys.executable, "-m", module], env, self.folder)
+
+    def _caddy_argv(self) -> list[str]:
+        binary = Path(sys.executable).with_name("caddy")
+        config = ROOT / "edge" / "caddy" / "Caddyfile"
+        return [str(binary), "run", "--config", str(config), "--adapter", "caddyfile"]
+
+    def _caddy_env(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "XDG_DATA_HOME": str(self.folder / "data"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "LARES_BIND": "127.0.0.1",
+            "LARES_HOST": HOST,
+            "LARES_HTTPS_PORT": str(self.port),
+            "LARES_CADDY_HTTPS_PORT": str(self.port),
+            "LARES_CADDY_HTTP_PORT": str(self.http_port),
+            "LARES_IDENTITY_URL": f"http://127.0.0.1:{self.identity_port}",
+            "LARES_FORWARD_AUTH_URL": f"http://127.0.0.1:{self.forward_auth_port}",
+            "LARES_DASHBOARD_URL": self.dashboard.url,
+            "LARES_MCP_GATEWAY_URL": self.mcp.url,
+            "LARES_WWW": str(self.folder / "www"),
+        }
+
+    def start(self) -> House:
+        """Start everything and return the house."""
+        self.identity.start(f"http://127.0.0.1:{self.identity_port}/readyz")
+        self.forward_auth.start(f"http://127.0.0.1:{self.forward_auth_port}/readyz")
+        self.caddy.start()
+        certificate = f"http://127.0.0.1:{self.http_port}/lares-ca.crt"
+        headers = {"host": f"{HOST}:{self.http_port}"}
+
+        def authority() -> httpx.Response:
+            return httpx.get(certificate, headers=headers, timeout=1, trust_env=False)
+
+        wait_for(lambda: authority().status_code == 200, self.caddy)
+        tls = ssl.create_default_context(cadata=authority().text)
+        return House(self.port, self.http_port, tls, self.command, self)
+
+    def command(self, *arguments: str) -> str:
+        """Run one of identity's commands, as on the machine."""
+        done = subprocess.run(
+            [*self.identity.argv, *arguments],
+            env=self.identity.env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    def stop(self) -> None:
+        for part in (self.caddy, self.forward_auth, self.identity):
+            part.stop()
+        self.dashboard.close()
+        self.mcp.close()
+
+
+@contextlib.contextmanager
+def local_house(postgres: Any, folder: Path) -> Iterator[House]:
+    """The edge on loopback for the length of a block."""
+    parts = Parts(postgres, folder)
+    try:
+        yield parts.start()
+    finally:
+        parts.stop()
