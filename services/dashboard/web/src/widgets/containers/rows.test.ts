@@ -47,3 +47,8 @@ test("totals count the ill and add what is known", () => {
     cpu: 1,
   });
 });
+
+test("budgets are only added up when every running container has one", () => {
+  const free = { ...container("local-llm", "inference"), budget_bytes: null };
+  assert.equal(totals([free, container("b", "edge")]).budget, 0);
+});

@@ -34,6 +34,7 @@ export function grouped(containers: readonly Container[]): { domain: string; row
 export type Totals = { ill: number; starting: number; running: number; memory: number; budget: number; cpu: number };
 
 export function totals(containers: readonly Container[]): Totals {
+  let unbudgeted = 0;
   const sum: Totals = { ill: 0, starting: 0, running: 0, memory: 0, budget: 0, cpu: 0 };
   for (const container of containers) {
     const { mood } = judged(container);
@@ -41,8 +42,11 @@ export function totals(containers: readonly Container[]): Totals {
     if (mood === "warn") sum.starting += 1;
     if (container.state === "running") sum.running += 1;
     sum.memory += container.memory_bytes ?? 0;
+    // A sum of budgets means something only if each container has one.
+    if (container.state === "running" && container.budget_bytes == null) unbudgeted += 1;
     sum.budget += container.budget_bytes ?? 0;
     sum.cpu += container.cpu_percent ?? 0;
   }
+  if (unbudgeted > 0) sum.budget = 0;
   return sum;
 }

@@ -1,0 +1,1 @@
+"""The one container with the engine's socket: two questions, no network, one file."""

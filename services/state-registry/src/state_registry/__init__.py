@@ -1,0 +1,1 @@
+"""How every container of the house is: served, and announced when it changes."""
