@@ -55,7 +55,11 @@ class Entry:
         """The file's own name. Fails unless it is a plain name that ends with .gguf."""
         name = unquote(urlsplit(self.url).path.rsplit("/", 1)[-1])
         if not _FILE_NAME.match(name):
-            fail("models.name_refused", f"{name!r} is not the plain name of a .gguf file", "choose the address of one GGUF file")
+            fail(
+                "models.name_refused",
+                f"{name!r} is not the plain name of a .gguf file",
+                "choose the address of one GGUF file",
+            )
         return name
 
 
@@ -82,7 +86,11 @@ def check_address(url: str) -> None:
         return
     if parts.scheme == "http" and parts.hostname and _at_home(parts.hostname):
         return
-    fail("models.address_refused", f"{url} is neither https nor an address of this house", "use an https address")
+    fail(
+        "models.address_refused",
+        f"{url} is neither https nor an address of this house",
+        "use an https address",
+    )
 
 
 def _at_home(host: str) -> bool:
@@ -96,7 +104,11 @@ def fetch(entry: Entry, folder: Path) -> Path:
     """Return the checked file in `folder`, fetched unless it is there already. An interrupted fetch goes on."""
     check_address(entry.url)
     if not _SHA256.match(entry.sha256):
-        fail("models.checksum_missing", "SHA256 is not 64 hex digits", "copy the checksum that the file's owner publishes")
+        fail(
+            "models.checksum_missing",
+            "SHA256 is not 64 hex digits",
+            "copy the checksum that the file's owner publishes",
+        )
     target = folder / entry.file_name
     if target.exists() and digest(target) == entry.sha256:
         print(f"{target.name} is here already, and whole.")
@@ -109,7 +121,7 @@ def fetch(entry: Entry, folder: Path) -> Path:
         reason = getattr(error, "reason", error)
         fail(
             "models.no_connection",
-            f"{urlsplit(entry.url).hostname} cannot be reached from this machine ({reason})",
+            f"the model could not be fetched from {urlsplit(entry.url).hostname}: {reason}",
             "connect it to the internet, or fetch the file elsewhere and run: make models FILE=/path/to/model.gguf",
         )
     return _accept(part, target, entry.sha256)
@@ -125,13 +137,17 @@ def _download(entry: Entry, part: Path) -> None:
             # Nothing is left to fetch; the checksum says whether that is right.
             return
         part.unlink(missing_ok=True)
-        fail("models.refused", f"the server answered {error.code}", "check the address in a browser; the model may have moved")
+        fail(
+            "models.refused",
+            f"the server answered {error.code}",
+            "check the address in a browser; the model may have moved",
+        )
     with answer:
         resumed = answer.status == 206
         total = (have if resumed else 0) + int(answer.headers.get("content-length") or 0)
         _check_room(part.parent, total - have)
         with part.open("ab" if resumed else "wb") as file:
-            _copy(answer, file, have if resumed else 0, entry.bytes or total)
+            _copy(answer, file, have if resumed else 0, total)
 
 
 def _copy(source: BinaryIO, file: BinaryIO, done: int, total: int) -> None:
@@ -139,7 +155,11 @@ def _copy(source: BinaryIO, file: BinaryIO, done: int, total: int) -> None:
     while block := source.read(BLOCK_BYTES):
         done += len(block)
         if done > BYTES_MAX:
-            fail("models.too_large", f"the file is larger than {BYTES_MAX >> 30} GiB", "choose a smaller model")
+            fail(
+                "models.too_large",
+                f"the file is larger than {BYTES_MAX >> 30} GiB",
+                "choose a smaller model",
+            )
         file.write(block)
         percent = done * 100 // total if total else 0
         if percent != shown and percent % 5 == 0:
@@ -147,12 +167,21 @@ def _copy(source: BinaryIO, file: BinaryIO, done: int, total: int) -> None:
             shown = percent
     file.flush()
     os.fsync(file.fileno())
+    if done < total:
+        # What came is kept: the next run asks for the rest.
+        raise ConnectionError(
+            f"the connection broke off after {done >> 20} MiB; run it again to go on"
+        )
 
 
 def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + FREE_BYTES_LEFT > free:
-        fail("models.disk_full", f"{needed >> 20} MiB are needed and {free >> 20} MiB are free", "make room, or choose a smaller model")
+        fail(
+            "models.disk_full",
+            f"{needed >> 20} MiB are needed and {free >> 20} MiB are free",
+            "make room, or choose a smaller model",
+        )
 
 
 def _accept(part: Path, target: Path, sha256: str) -> Path:
@@ -161,7 +190,11 @@ def _accept(part: Path, target: Path, sha256: str) -> Path:
     found = digest(part)
     if found != sha256:
         part.unlink()
-        fail("models.checksum_differs", f"the file's sha256 is {found} and not {sha256}; it was thrown away", "try again; if it differs again, do not use that source")
+        fail(
+            "models.checksum_differs",
+            f"the file's sha256 is {found} and not {sha256}; it was thrown away",
+            "try again; if it differs again, do not use that source",
+        )
     if magic != GGUF_MAGIC:
         part.unlink()
         fail("models.not_gguf", "the file is not a GGUF model", "choose a model in GGUF format")
@@ -173,12 +206,18 @@ def _accept(part: Path, target: Path, sha256: str) -> Path:
 def add(source: Path, folder: Path) -> Path:
     """Copy a GGUF file that is on this machine already, and say its checksum."""
     if not _FILE_NAME.match(source.name) or not source.is_file():
-        fail("models.file_missing", f"{source} is not a .gguf file with a plain name", "give the path of one GGUF file")
+        fail(
+            "models.file_missing",
+            f"{source} is not a .gguf file with a plain name",
+            "give the path of one GGUF file",
+        )
     _check_room(folder, source.stat().st_size)
     part = (folder / source.name).with_suffix(".part")
     shutil.copyfile(source, part)
     sha256 = digest(source)
-    print(f"sha256 {sha256} (learned from the file itself: compare it with what its owner publishes)")
+    print(
+        f"sha256 {sha256} (learned from the file itself: compare it with what its owner publishes)"
+    )
     return _accept(part, folder / source.name, sha256)
 
 
@@ -191,20 +230,37 @@ def memory_needed(path: Path, known_mib: int | None) -> int:
 def explain(path: Path, memory_mib: int) -> None:
     """Say how to use the model."""
     print(f"\n{path.name} is ready. To use it, run:\n")
-    print(f"  make up LARES_MODEL_PATH=/models/extra/{path.name} LARES_LOCAL_LLM_MEMORY={memory_mib}m\n")
-    print("The choice is recorded; LARES_MODEL_PATH=/models/default.gguf goes back to the small model.")
+    print(
+        f"  make up LARES_MODEL_PATH=/models/extra/{path.name} LARES_LOCAL_LLM_MEMORY={memory_mib}m\n"
+    )
+    print(
+        "The choice is recorded; LARES_MODEL_PATH=/models/default.gguf goes back to the small model."
+    )
 
 
 def show(catalogue: dict[str, Any], folder: Path) -> None:
     """List what can be fetched and what is here."""
     print("Better models to fetch: make models NAME=...\n")
     for name, entry in catalogue.items():
-        print(f"  {name:14} {entry['bytes'] / 1e9:4.1f} GB, needs {entry['memory_mib'] / 1024:.1f} GiB of memory. {entry['about']}. {entry['license']}")
-    print("\nAny other GGUF: make models URL=https://... SHA256=..., or make models FILE=/path/to/model.gguf\n")
+        print(
+            f"  {name:14} {entry['bytes'] / 1e9:4.1f} GB, needs {entry['memory_mib'] / 1024:.1f} GiB of memory. {entry['about']}. {entry['license']}"
+        )
+    print(
+        "\nAny other GGUF: make models URL=https://... SHA256=..., or make models FILE=/path/to/model.gguf\n"
+    )
     here = sorted(folder.glob("*.gguf"))
-    print("Here already: " + (", ".join(path.name for path in here) if here else "only the small model inside the image"))
+    print(
+        "Here already: "
+        + (
+            ", ".join(path.name for path in here)
+            if here
+            else "only the small model inside the image"
+        )
+    )
     for path in _left_over(folder):
-        print(f"Unfinished: {path.name} ({path.stat().st_size >> 20} MiB); the same command goes on with it")
+        print(
+            f"Unfinished: {path.name} ({path.stat().st_size >> 20} MiB); the same command goes on with it"
+        )
 
 
 def _left_over(folder: Path) -> Iterator[Path]:
@@ -214,10 +270,22 @@ def _left_over(folder: Path) -> Iterator[Path]:
 def store_key(state: Path, name: str) -> Path:
     """Keep a provider's key as model-gateway's secret `backend_<name>_api_key`. It is never printed."""
     if not _KEY_NAME.match(name):
-        fail("models.key_name", f"{name!r} is not lower-case letters, digits and _", "choose a name like `openai`")
-    key = (getpass.getpass(f"Key of {name} (not shown): ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+        fail(
+            "models.key_name",
+            f"{name!r} is not lower-case letters, digits and _",
+            "choose a name like `openai`",
+        )
+    key = (
+        getpass.getpass(f"Key of {name} (not shown): ")
+        if sys.stdin.isatty()
+        else sys.stdin.readline()
+    ).strip()
     if not key or len(key) > KEY_CHARS_MAX or not key.isprintable():
-        fail("models.key_unusable", "no key was given, or it is not one line of text", "paste the key that the provider shows")
+        fail(
+            "models.key_unusable",
+            "no key was given, or it is not one line of text",
+            "paste the key that the provider shows",
+        )
     folder = state / "secrets" / "model-gateway"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"backend_{name}_api_key"
@@ -242,16 +310,25 @@ def main(arguments: list[str]) -> None:
     elif verb == "fetch":
         known = catalogue.get(rest[0])
         if known is None:
-            fail("models.unknown", f"the catalogue has no {rest[0]!r}", "run make models to see what there is")
+            fail(
+                "models.unknown",
+                f"the catalogue has no {rest[0]!r}",
+                "run make models to see what there is",
+            )
         entry = Entry(known["url"], known["sha256"], known["bytes"], known["memory_mib"])
         explain(path := fetch(entry, folder), memory_needed(path, entry.memory_mib))
     elif verb == "fetch-url":
-        explain(path := fetch(Entry(rest[0], rest[1].lower(), None, None), folder), memory_needed(path, None))
+        explain(
+            path := fetch(Entry(rest[0], rest[1].lower(), None, None), folder),
+            memory_needed(path, None),
+        )
     elif verb == "add":
         explain(path := add(Path(rest[0]), folder), memory_needed(path, None))
     elif verb == "key":
         path = store_key(state, rest[0])
-        print(f"Kept as the secret {path.name}. Name it in models.yaml, then: docker compose restart model-gateway")
+        print(
+            f"Kept as the secret {path.name}. Name it in models.yaml, then: docker compose restart model-gateway"
+        )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
         # A connection each: a kept one may be closed by the backend at the very moment it is used again, and then
         # nobody knows whether the request was read. Connecting costs a fraction of a millisecond inside the house.
         connector = aiohttp.TCPConnector(
-            ssl=ssl.create_default_context(), limit=0, force_close=True, ttl_dns_cache=10
+            ssl=_tls(book), limit=0, force_close=True, ttl_dns_cache=10
         )
         async with aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -72,6 +72,13 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
         Api(book, Desk(upstreams, numbers), frozenset(settings.disabled)).routes()
     )
     return app
+
+
+def _tls(book: Catalogue) -> ssl.SSLContext | bool:
+    # A store of certificates is megabytes: only a house that asks somebody outside pays for it.
+    if any(backend.url.startswith("https:") for backend in book.backends.values()):
+        return ssl.create_default_context()
+    return True
 
 
 def _key(settings: Settings, name: str, backend: Backend) -> str | None:
