@@ -410,7 +410,7 @@ async def test_a_search_returns_k_of_k_among_other_peoples_memories(
     fill = """
         INSERT INTO convenience.memory (id, subject_id, text, source_kind, created_at, updated_at, embedding)
         SELECT gen_random_uuid(), $1, 'row ' || n, 'api', now(), now(),
-               (SELECT array_agg(random() - $3::float8 + 0 * n) FROM generate_series(1, 384))::halfvec(384)
+               (SELECT array_agg(random() - $3::float8) FROM generate_series(1, 384) AS g WHERE g + n > 0)::halfvec(384)
         FROM generate_series(1, $2::int) AS n"""
     await bench.fetch(fill, crowd.subject, 1500, 0.9)
     # Ada's few lie far from the query, the crowd's close: a filter after the index would find none of hers.
@@ -429,7 +429,7 @@ async def test_a_long_list_is_searched_by_index_and_still_whole(
     fill = """
         INSERT INTO convenience.memory (id, subject_id, text, source_kind, created_at, updated_at, embedding)
         SELECT gen_random_uuid(), $1, 'row ' || n, 'api', now(), now(),
-               (SELECT array_agg(random() - 0.5 + 0 * n) FROM generate_series(1, 384))::halfvec(384)
+               (SELECT array_agg(random() - 0.5) FROM generate_series(1, 384) AS g WHERE g + n > 0)::halfvec(384)
         FROM generate_series(1, $2::int) AS n"""
     await bench.fetch(fill, crowd.subject, 900)
     await bench.fetch(fill, ada.subject, 600)

@@ -43,7 +43,7 @@ def _work() -> None:
 
     settings = load(WorkerSettings)
     logs.setup("memory-worker", settings.log_level)
-    run(settings)
+    raise SystemExit(run(settings))
 
 
 if __name__ == "__main__":

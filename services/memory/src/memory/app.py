@@ -12,9 +12,9 @@ from contracts.memory import Tier
 from kit.auth import CallerVerifier
 from kit.bus import Broker, Bus
 from kit.client import ServiceClient
+from kit.clock import Clock
 from kit.http import equip, with_heartbeat
 from kit.outbox import Relay
-from kit.pool import Database, Pool
 from starlette.applications import Starlette
 
 from memory.browse import Browse
@@ -23,35 +23,15 @@ from memory.embedder import Embedder
 from memory.forget import Forget
 from memory.library import Library
 from memory.move import Move
-from memory.numbers import Numbers
+from memory.numbers import Numbers, watch
 from memory.recall import Recall
 from memory.remember import Remember
 from memory.routes import Api
-from memory.sacred import SacredShelf
-from memory.settings import Settings, StoreSettings
-from memory.store import PlainShelf
+from memory.settings import Settings
+from memory.stores import open_library
 from memory.vault import Vault
 
-ROLE = "svc_memory"
 PLAIN_POOL_MAX, SACRED_POOL_MAX = 8, 4
-
-
-@asynccontextmanager
-async def open_library(
-    settings: StoreSettings, vault: Vault, plain_max: int, sacred_max: int
-) -> AsyncGenerator[Library]:
-    """Open both databases' pools; nothing connects before it is used."""
-
-    def database(name: str) -> Database:
-        return Database(
-            settings.postgres_host, ROLE, settings.db_password, name, settings.postgres_port
-        )
-
-    async with (
-        await Pool.open(database("lares"), max_size=plain_max) as plain,
-        await Pool.open(database("lares_sacred"), max_size=sacred_max) as sacred,
-    ):
-        yield Library(PlainShelf(plain), SacredShelf(sacred, vault))
 
 
 def build(settings: Settings) -> Starlette:
@@ -83,6 +63,7 @@ def build(settings: Settings) -> Starlette:
                 _api(settings, library, vault, client, relays, numbers).routes()
             )
             tasks = [asyncio.create_task(relay.run()) for relay in relays.values()]
+            tasks.append(asyncio.create_task(watch(library, numbers, Clock())))
             try:
                 yield
             finally:

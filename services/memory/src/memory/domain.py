@@ -206,11 +206,6 @@ def decode_cursor(raw: str, tiers: Sequence[Tier]) -> Cursor:
         raise CursorInvalid() from None
 
 
-def backoff_seconds(tries: int) -> int:
-    """Return how long to wait for the embedding task of the `tries`-th try before it is queued again."""
-    return min(15 * 2 ** min(tries, 12), 3600)
-
-
 def surviving_tier(
     from_tier: Tier, to_tier: Tier, present: Iterable[Tier], forgotten: bool
 ) -> Tier | None:

@@ -125,7 +125,7 @@ class Move:
             present: list[Tier] = []
             forgotten = False
             for tier, (shelf, conn) in places.items():
-                if await shelf.get(conn, tier, memory_id) is not None:
+                if await shelf.has(conn, tier, memory_id):
                     present.append(tier)
                 await shelf.step_out(conn)
                 forgotten = forgotten or await shelf.tombstone(conn, memory_id, subject) is not None

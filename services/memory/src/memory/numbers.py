@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kit import logs
+from kit.errors import KitError
+
 if TYPE_CHECKING:
+    from kit.clock import Clock
     from kit.metrics import Metrics
+
+    from memory.library import Library
+
+log = logs.get(__name__)
+WATCH_SECONDS = 30.0
 
 
 class Numbers:
@@ -17,3 +26,18 @@ class Numbers:
             "recalls_total", "Recalls answered, whole or by words alone.", ("answer",)
         )
         self.forgotten = metrics.counter("forgotten_total", "Memories forgotten.")
+        self.pending = metrics.gauge(
+            "pending_embeddings", "Memories not yet found by meaning, by store.", ("store",)
+        )
+
+
+async def watch(library: Library, numbers: Numbers, clock: Clock) -> None:
+    """Keep the gauges true until cancelled."""
+    while True:
+        try:
+            for store, shelf in (("plain", library.plain), ("sacred", library.sacred)):
+                async with shelf.pool.own(read_only=True) as conn:
+                    numbers.pending.labels(store).set(await shelf.count_pending(conn))
+        except KitError as error:
+            log.warning("numbers.waiting", code=error.code)
+        await clock.sleep(WATCH_SECONDS)

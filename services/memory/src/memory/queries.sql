@@ -25,6 +25,11 @@ FROM convenience.memory
 WHERE id = ANY ($1::uuid[])
 LIMIT 200;
 
+-- name: has_memory
+-- role: lares_app
+-- database: lares
+SELECT EXISTS (SELECT FROM convenience.memory WHERE id = $1);
+
 -- name: take_memory
 -- role: lares_app
 -- database: lares
@@ -142,6 +147,11 @@ SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revi
 FROM sacred.memory
 WHERE id = $1;
 
+-- name: has_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT EXISTS (SELECT FROM sacred.memory WHERE id = $1);
+
 -- name: take_sacred
 -- role: lares_app
 -- database: lares_sacred
@@ -233,6 +243,12 @@ SET tier = excluded.tier, revision = excluded.revision, tries = 0, due_at = now(
 -- role: svc_memory
 -- database: lares
 DELETE FROM memory.pending_embedding WHERE memory_id = $1;
+
+-- name: drop_pending_in
+-- role: svc_memory
+-- database: lares
+-- Only what is claimed: a note that was renewed a moment ago is due, and about another text.
+DELETE FROM memory.pending_embedding WHERE memory_id = $1 AND tier = $2 AND due_at > now();
 
 -- name: finish_pending
 -- role: svc_memory

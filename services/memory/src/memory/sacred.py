@@ -48,18 +48,21 @@ class SacredShelf(Shelf):
             entry.revision,
         )
 
-    async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:  # noqa: ARG002
+    async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
         row = await conn.fetchrow(self._text["get_sacred"], memory_id)
         return self._open(row) if row else None
 
-    async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:  # noqa: ARG002
+    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:  # noqa: ARG002
+        return bool(await conn.fetchval(self._text["has_sacred"], memory_id))
+
+    async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
         row = await conn.fetchrow(self._text["take_sacred"], memory_id)
         return self._open(row, with_embedding=True) if row else None
 
     async def page(
         self,
         conn: Connection,
-        tier: Tier,  # noqa: ARG002
+        tier: Tier,
         after: Cursor | None,
         limit: int,
     ) -> list[Entry]:
@@ -95,7 +98,7 @@ class SacredShelf(Shelf):
             embedded=row["embedded"],
         )
 
-    async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:  # noqa: ARG002
+    async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:
         row = await conn.fetchrow(self._text["delete_sacred"], memory_id)
         return Deleted(row["embedded"]) if row else None
 

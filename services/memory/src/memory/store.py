@@ -78,6 +78,10 @@ class Shelf(ABC):
         """Return the memory without its embedding."""
 
     @abstractmethod
+    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:
+        """Say whether the memory stands here, without opening it."""
+
+    @abstractmethod
     async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
         """Return the memory with its embedding, held until the transaction ends."""
 
@@ -138,6 +142,10 @@ class Shelf(ABC):
     async def drop_pending(self, conn: Connection, memory_id: UUID) -> int:
         """Forget that the memory wants an embedding; return how many notes went."""
         return count(await conn.execute(self._text["drop_pending"], memory_id))
+
+    async def drop_pending_in(self, conn: Connection, memory_id: UUID, tier: Tier) -> None:
+        """Forget that the memory wants an embedding in this tier, and leave what it wants in another."""
+        await conn.execute(self._text["drop_pending_in"], memory_id, tier.value)
 
     async def finish_pending(self, conn: Connection, entry: Entry) -> None:
         """Tick off the embedding of exactly this text."""
@@ -223,6 +231,9 @@ class PlainShelf(Shelf):
     async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
         row = await conn.fetchrow(self.text("get_memory", tier), memory_id)
         return _entry(row, tier) if row else None
+
+    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:
+        return bool(await conn.fetchval(self.text("has_memory", tier), memory_id))
 
     async def many(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> list[Entry]:
         """Return those of the memories that are in this tier."""
