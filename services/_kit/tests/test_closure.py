@@ -1,11 +1,13 @@
 """An image holds what was locked and nothing else; a package that is missing must stop the build, not the service."""
 
+import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = """\
@@ -129,3 +131,27 @@ def test_every_service_of_the_house_is_in_the_lock(closure: ModuleType) -> None:
     locked = closure.parse_lock((ROOT / "requirements.lock").read_text())
     for pyproject in sorted(ROOT.glob("services/*/pyproject.toml")):
         closure.closure(closure.requirements(pyproject, set()), locked)
+
+
+def test_every_closure_holds_what_its_packages_ask_for(closure: ModuleType) -> None:
+    """The lock's notes against the packages' own metadata: a dependency that is missing would fail at run time."""
+    locked = closure.parse_lock((ROOT / "requirements.lock").read_text())
+    needs = {entry.name: needed_by(closure, entry.name) for entry in locked}
+    for pyproject in sorted(ROOT.glob("services/*/pyproject.toml")):
+        roots = closure.requirements(pyproject, set())
+        held = {entry.name for entry in closure.closure(roots, locked)}
+        missing = {f"{name} needs {need}" for name in held for need in needs[name] - held}
+        assert not missing, f"{pyproject.parent.name}: {sorted(missing)}"
+
+
+def needed_by(closure: ModuleType, name: str) -> set[str]:
+    try:
+        requires = importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return set()  # locked for another platform or Python
+    parsed = [Requirement(text) for text in requires]
+    return {
+        closure.canonical(need.name)
+        for need in parsed
+        if need.marker is None or need.marker.evaluate({"extra": ""})
+    }
