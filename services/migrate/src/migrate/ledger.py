@@ -114,9 +114,7 @@ async def _in_transaction(
             # The statement is ours, but its error may quote a row: the SQLSTATE and the place are enough.
             line = _line(migration, getattr(error, "position", None))
             sqlstate = getattr(error, "sqlstate", "")
-            raise Failed(
-                f"{migration.name}: {type(error).__name__} ({getattr(error, 'sqlstate', '')}){line}"
-            ) from error
+            raise Failed(f"{migration.name}: {type(error).__name__} ({sqlstate}){line}") from error
         except (OSError, asyncpg.InterfaceError):
             raise Unavailable(f"{migration.name}: the connection was lost; run again") from None
     raise Blocked(f"{migration.name}: not tried")
