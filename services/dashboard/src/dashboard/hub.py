@@ -37,10 +37,12 @@ def translate(topic: str, payload: dict[str, Any]) -> tuple[UUID | None, Event]:
     if topic == CHANGED_TOPIC:
         data = {key: payload[key] for key in ("memory_id", "change", "tier")}
         return UUID(str(payload["subject_id"])), Event("memory.changed", data)
-    return None, Event("system.state", {key: payload.get(key) for key in ("name", "state", "health")})
+    return None, Event(
+        "system.state", {key: payload.get(key) for key in ("name", "state", "health")}
+    )
 
 
-@dataclass
+@dataclass(eq=False)
 class Listener:
     """One open event stream."""
 

@@ -52,7 +52,14 @@ def broken(reading: ContainerList) -> list[Need]:
     """Return a need for each container that is not well, or one for a reading too old to tell."""
     if reading.stale:
         detail = "The reader of container states has gone quiet. What System shows is old."
-        return [Need(kind="snapshot", title="The state of the house is unknown", detail=detail, href="/system")]
+        return [
+            Need(
+                kind="snapshot",
+                title="The state of the house is unknown",
+                detail=detail,
+                href="/system",
+            )
+        ]
     return [
         Need(kind="container", title=f"{container.name} is {ill}", href="/system")
         for container in reading.containers

@@ -22,7 +22,13 @@ class Neighbours:
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in (self.memory, self.orchestrator, self.models, self.registry, self.forward_auth):
+        for client in (
+            self.memory,
+            self.orchestrator,
+            self.models,
+            self.registry,
+            self.forward_auth,
+        ):
             await client.close()
 
 
@@ -36,7 +42,9 @@ def connect(settings: Settings) -> Neighbours:
         models=ServiceClient("model-gateway", settings.model_gateway_url),
         registry=ServiceClient("state-registry", settings.state_registry_url, timeout_s=3.0),
         # Sessions are asked about every few seconds: a late answer is worth as little as none.
-        forward_auth=ServiceClient("forward-auth", settings.forward_auth_url, timeout_s=2.0, retries=0),
+        forward_auth=ServiceClient(
+            "forward-auth", settings.forward_auth_url, timeout_s=2.0, retries=0
+        ),
     )
 
 

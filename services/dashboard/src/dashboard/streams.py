@@ -86,7 +86,9 @@ class Streams:
     async def check(self) -> None:
         """Ask about every session once; end those that are no more, or that cannot be asked about twice in a row."""
         sessions = list(self._sessions.items())
-        await asyncio.gather(*(self._check(session_id, session) for session_id, session in sessions))
+        await asyncio.gather(
+            *(self._check(session_id, session) for session_id, session in sessions)
+        )
 
     async def _check(self, session_id: str, session: Session) -> None:
         try:

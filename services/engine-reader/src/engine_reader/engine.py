@@ -58,7 +58,9 @@ class Engine:
         except PermissionError:
             raise EngineDenied() from None
         except OSError as error:
-            raise EngineUnavailable(f"The engine does not answer: {type(error).__name__}.") from None
+            raise EngineUnavailable(
+                f"The engine does not answer: {type(error).__name__}."
+            ) from None
         head, _, body = answer.partition(b"\r\n\r\n")
         status = head.split(b" ", 2)[1:2]
         if status == [b"404"]:

@@ -62,7 +62,9 @@ class Reader:
         """Replace the snapshot with a fresh one. Raises EngineUnavailable, EngineDenied, OSError."""
         found = briefs(self._engine.containers())
         rows = [row for brief in found if (row := self._row(brief)) is not None]
-        self._known = {brief.id: self._known[brief.id] for brief in found if brief.id in self._known}
+        self._known = {
+            brief.id: self._known[brief.id] for brief in found if brief.id in self._known
+        }
         self._write({"sampled_at": self._clock.now().isoformat(), "containers": rows})
 
     def _row(self, brief: Brief) -> dict[str, Any] | None:

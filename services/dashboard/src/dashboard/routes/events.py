@@ -43,7 +43,9 @@ async def follow(
     async with held:
         ended = asyncio.create_task(session.ended.wait())
         try:
-            yield encode("hello", {"at": clock.now().isoformat(), "heartbeat_seconds": HEARTBEAT_SECONDS})
+            yield encode(
+                "hello", {"at": clock.now().isoformat(), "heartbeat_seconds": HEARTBEAT_SECONDS}
+            )
             while not session.ended.is_set():
                 event = await _next(listener, ended)
                 if event is not None:

@@ -1,0 +1,113 @@
+"""What the browser asks goes to whom it concerns, and comes back as it was said."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from dashboard.needs import broken, illness
+from dashboard.openapi import document
+
+from contracts.system import ContainerList, ContainerState
+
+ROUTES = [
+    ("GET", "/api/conversations", "orchestrator", "GET /v1/conversations?limit=30 "),
+    ("GET", "/api/audit?before=7", "orchestrator", "GET /v1/audit?limit=30&before=7 "),
+    ("GET", "/api/memories?tier=sacred", "memory", "GET /v1/memories?tier=sacred&limit=50 "),
+    ("GET", "/api/system", "registry", "GET /v1/containers "),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "neighbour", "line"), ROUTES)
+async def test_a_question_reaches_the_service_that_knows(
+    house: Any, method: str, path: str, neighbour: str, line: str
+) -> None:
+    asked = getattr(house, neighbour)
+    asked.says(line.split(" ")[1].split("?")[0], b'{"said": "as it was"}')
+    response = await house.client.request(method, path, headers=house.signed_in())
+    assert response.json() == {"said": "as it was"}
+    assert response.headers["cache-control"] == "no-store"
+    assert asked.requests[0].decode().startswith(line)
+
+
+async def test_only_the_fields_that_were_sent_are_changed(house: Any) -> None:
+    memory_id = uuid4()
+    house.memory.says(f"/v1/memories/{memory_id}", b"{}")
+    await house.client.patch(
+        f"/api/memories/{memory_id}", json={"tier": "sensitive"}, headers=house.signed_in()
+    )
+    assert json.loads(house.memory.requests[0].split(b"\r\n\r\n")[1]) == {"tier": "sensitive"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/memories/..%2f..%2fhealthz", "/api/memories/x", "/api/turns/x/stop"]
+)
+async def test_no_path_of_a_neighbour_can_be_made_up(house: Any, path: str) -> None:
+    method = "POST" if "turns" in path else "GET"
+    response = await house.client.request(method, path, headers=house.signed_in())
+    assert response.status_code in (404, 405, 422)
+    assert house.memory.requests == house.orchestrator.requests == []
+
+
+async def test_a_memory_service_that_is_away_is_a_coded_503(house: Any) -> None:
+    response = await house.client.get("/api/memories", headers=house.signed_in())
+    assert response.status_code == 503
+    error = response.json()["error"]
+    assert error["code"] == "memory.unavailable"
+    assert error["fix"]
+
+
+@pytest.mark.parametrize("path", ["/api/memories", "/api/system", "/api/events", "/api/needs"])
+async def test_nobody_is_told_anything(house: Any, path: str) -> None:
+    assert (await house.client.get(path)).status_code == 401
+
+
+async def test_what_needs_me_names_whom_it_could_not_ask(house: Any) -> None:
+    pending = {
+        "confirmation_id": str(uuid4()),
+        "turn_id": str(uuid4()),
+        "conversation_id": str(uuid4()),
+        "action": "memory.forget",
+        "description": "Forget 1 memory",
+        "reversible": False,
+        "expires_at": "2030-01-01T00:00:00Z",
+    }
+    house.orchestrator.says("/v1/confirmations", json.dumps({"confirmations": [pending]}).encode())
+    told = (await house.client.get("/api/needs", headers=house.signed_in())).json()
+    assert [need["kind"] for need in told["needs"]] == ["confirmation"]
+    assert told["needs"][0]["href"] == f"/?c={pending['conversation_id']}"
+    assert told["unknown"] == ["state-registry"]
+
+
+async def test_the_houses_illness_is_its_owners_concern_alone(house: Any) -> None:
+    house.orchestrator.says("/v1/confirmations", b'{"confirmations": []}')
+    ill = ContainerState(name="memory", domain="memory", state="restarting")
+    reading = ContainerList(containers=(ill,), stale=False)
+    house.registry.says("/v1/containers", reading.model_dump_json().encode())
+    for role, count in (("owner", 1), ("member", 0)):
+        told = await house.client.get("/api/needs", headers=house.signed_in(role=role))
+        assert len(told.json()["needs"]) == count
+
+
+def container(**changed: Any) -> ContainerState:
+    return ContainerState(**{"name": "memory", "domain": "memory", "state": "running", **changed})
+
+
+def test_a_reading_that_is_too_old_says_nothing_of_single_containers() -> None:
+    old = ContainerList(containers=(container(state="exited"),), stale=True)
+    assert [need.kind for need in broken(old)] == ["snapshot"]
+
+
+def test_a_finished_job_and_a_starting_container_need_nobody() -> None:
+    assert illness(container(state="finished")) is None
+    assert illness(container(health="starting")) is None
+    assert illness(container(health="unhealthy")) == "unhealthy"
+    assert illness(container(state="exited")) == "exited"
+
+
+def test_the_committed_description_of_the_api_is_the_code() -> None:
+    committed = Path(__file__).parents[1] / "web" / "openapi.json"
+    assert committed.read_text() == document(), (
+        "run `python -m dashboard.openapi > services/dashboard/web/openapi.json`"
+    )
