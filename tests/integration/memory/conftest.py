@@ -274,6 +274,22 @@ def memory_process(memory_house: MemoryHouse) -> Iterator[Process]:
     process.stop()
 
 
+@pytest.fixture(scope="session")
+def memory_processes() -> Callable[..., Process]:
+    """Make a listening process: `memory_processes(["-m", "x"], env, folder)`; the caller starts and stops it."""
+
+    def make(arguments: list[str], env: dict[str, str], folder: Path) -> Process:
+        port = free_port()
+        own = {
+            "LARES_BIND": "127.0.0.1",
+            "LARES_PORT": str(port),
+            "LARES_HEARTBEAT": str(folder / "heartbeat"),
+        }
+        return Process(arguments, {**env, **own}, folder / f"log-{port}", port)
+
+    return make
+
+
 @pytest.fixture
 def memory_service(memory_process: Process, pg: Any, valkey: Any, model: Meaning) -> Process:
     """The memory service, over empty stores."""
