@@ -6,10 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from contracts.system import ContainerList, ContainerState
 from dashboard.needs import broken, illness
 from dashboard.openapi import document
-
-from contracts.system import ContainerList, ContainerState
 
 ROUTES = [
     ("GET", "/api/conversations", "orchestrator", "GET /v1/conversations?limit=30 "),
