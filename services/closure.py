@@ -6,8 +6,8 @@
 
 The lock's own "via" notes are the dependency graph: nothing is resolved and no network is asked, so an image
 installs exactly what was locked. `pip install --require-hashes --no-deps`, then `pip check` proves it whole.
-Services that ask for different extras of one package share the union: an image may hold a package more than
-it needs, never one less. Standard library only: it runs before anything is installed.
+Services that ask for different extras of one package share the union, less what EXTRAS_ONLY names. Standard library
+only: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from typing import NamedTuple
 
 # Our own packages: they stand for what their pyproject asks for, and are never installed themselves.
 LOCAL = {"lares-kit": "_kit", "lares-contracts": "_contracts"}
+# Brought by an extra that few ask for (pydantic[email]), and imported by whoever finds it (FastAPI: 2.3 MB in every
+# service). Not followed: a service that asks for the extra names the package in its own pyproject.
+EXTRAS_ONLY = {"email-validator"}
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 _ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==")
 
@@ -98,7 +101,7 @@ def closure(roots: set[str], locked: list[Locked]) -> list[Locked]:
     needed, before = set(roots), 0
     while len(needed) > before:
         before = len(needed)
-        needed |= {entry.name for entry in locked if entry.via & needed}
+        needed |= {e.name for e in locked if e.via & needed and e.name not in EXTRAS_ONLY}
     return [entry for entry in locked if entry.name in needed]
 
 

@@ -136,22 +136,26 @@ def test_every_service_of_the_house_is_in_the_lock(closure: ModuleType) -> None:
 def test_every_closure_holds_what_its_packages_ask_for(closure: ModuleType) -> None:
     """The lock's notes against the packages' own metadata: a dependency that is missing would fail at run time."""
     locked = closure.parse_lock((ROOT / "requirements.lock").read_text())
-    needs = {entry.name: needed_by(closure, entry.name) for entry in locked}
     for pyproject in sorted(ROOT.glob("services/*/pyproject.toml")):
         roots = closure.requirements(pyproject, set())
         held = {entry.name for entry in closure.closure(roots, locked)}
-        missing = {f"{name} needs {need}" for name in held for need in needs[name] - held}
+        missing = {f"{name} needs {need}" for name in held for need in needs(closure, name) - held}
         assert not missing, f"{pyproject.parent.name}: {sorted(missing)}"
 
 
-def needed_by(closure: ModuleType, name: str) -> set[str]:
+def needs(closure: ModuleType, name: str, extras: frozenset[str] = frozenset()) -> set[str]:
+    """What an installed package requires here, and what the extras that it asks for require."""
     try:
         requires = importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
         return set()  # locked for another platform or Python
-    parsed = [Requirement(text) for text in requires]
-    return {
-        closure.canonical(need.name)
-        for need in parsed
-        if need.marker is None or need.marker.evaluate({"extra": ""})
-    }
+    found: set[str] = set()
+    for need in map(Requirement, requires):
+        asked = need.marker is None or any(
+            need.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+        )
+        if asked:
+            found.add(closure.canonical(need.name))
+        if asked and need.extras:
+            found |= needs(closure, need.name, frozenset(need.extras))
+    return found

@@ -126,6 +126,8 @@ def create_app(
         openapi_url=openapi_url,
         docs_url=None,
         redoc_url=None,
+        # No spans and no exporters found in the environment: the trace is the kit's, and leaves by no way of its own.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     equip(app, service, domain=domain, settings=settings, verifier=verifier)
     for router in routers:
