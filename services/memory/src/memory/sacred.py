@@ -52,7 +52,7 @@ class SacredShelf(Shelf):
         row = await conn.fetchrow(self._text["get_sacred"], memory_id)
         return self._open(row) if row else None
 
-    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:  # noqa: ARG002
+    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:
         return bool(await conn.fetchval(self._text["has_sacred"], memory_id))
 
     async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:

@@ -26,7 +26,7 @@ from memory.sweep import Sweep
 from memory.vault import Vault
 
 if TYPE_CHECKING:
-    from celery import Celery
+    from kit.worker import JobsApp
 
     from memory.store import Pending
 
@@ -41,7 +41,7 @@ class Desk:
     """What the jobs work with while the process lives."""
 
     settings: WorkerSettings
-    app: Celery
+    app: JobsApp
     broker: Broker
     health: Health
     embed: Embed | None = None
