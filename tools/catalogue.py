@@ -25,6 +25,7 @@ classes in the code, `make docs` keeps them so, and a test compares.
 | code | status | what happened | what to do |
 |---|---|---|---|
 """
+_FAIL = re.compile(r'\bfail ([a-z]+\.[a-z_]+) +"([^"]*)" +"([^"]*)"')
 _ROW = re.compile(r"^\| `([^`]+)` \| ([^|]*) \| (.*) \| (.*) \|$")
 
 
@@ -125,6 +126,19 @@ def coded_errors(root: Path = ROOT) -> list[Coded]:
     return sorted(errors.values(), key=lambda error: (error.code, error.place))
 
 
+def script_errors(root: Path = ROOT) -> list[Coded]:
+    """Return what the set-up scripts say with `fail CODE "what happened" "what to do"`, the first of each code."""
+    found: dict[str, Coded] = {}
+    for path in sorted((root / "setup").rglob("*.sh")):
+        # What a variable or a command would put in is an ellipsis in the catalogue.
+        text = path.read_text().replace("\\\n", " ")
+        text = re.sub(r"\$\([^()]*\)|\$\{[^}]*\}|\$\w+|\$[*@]", "…", text)
+        for code, reason, fix in _FAIL.findall(text):
+            place = str(path.relative_to(root))
+            found.setdefault(code, Coded(code, "exit 1", reason, fix, place))
+    return [found[code] for code in sorted(found)]
+
+
 def read_rows(text: str) -> dict[str, tuple[str, str, str]]:
     """Return the catalogue's rows by code: status, what happened, what to do."""
     matches = (_ROW.match(line) for line in text.splitlines())
@@ -147,7 +161,7 @@ def raised_elsewhere(root: Path, code: str) -> bool:
 
 def render(root: Path = ROOT) -> str:
     """Return the catalogue as it should be: a row per class, and the rows of codes that other sources give."""
-    rows = {error.code: error.row for error in coded_errors(root)}
+    rows = {error.code: error.row for error in [*script_errors(root), *coded_errors(root)]}
     written = DOCUMENT.read_text() if DOCUMENT.exists() else ""
     for code, (status, happened, todo) in read_rows(written).items():
         if code not in rows and raised_elsewhere(root, code):

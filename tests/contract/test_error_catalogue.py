@@ -1,5 +1,6 @@
 """docs/errors.md is what a person looks up with a code in hand: it must hold every code, and no dead one."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def test_every_coded_error_is_in_the_catalogue_with_its_status() -> None:
     rows = catalogue.read_rows(catalogue.DOCUMENT.read_text())
     wrong = [
         f"{error.place}: {error.code} {error.status}"
-        for error in catalogue.coded_errors()
+        for error in [*catalogue.coded_errors(), *catalogue.script_errors()]
         if rows.get(error.code, ("",))[0] != error.status
     ]
     assert not wrong, "run `make docs`; not in docs/errors.md with this status:\n" + "\n".join(
@@ -21,7 +22,8 @@ def test_every_coded_error_is_in_the_catalogue_with_its_status() -> None:
 
 
 def test_every_code_in_the_catalogue_can_still_be_given() -> None:
-    classes = {error.code for error in catalogue.coded_errors()}
+    errors = [*catalogue.coded_errors(), *catalogue.script_errors()]
+    classes = {error.code for error in errors}
     rows = catalogue.read_rows(catalogue.DOCUMENT.read_text())
     dead = [
         code for code in rows if code not in classes and not catalogue.raised_elsewhere(ROOT, code)
@@ -50,6 +52,15 @@ def test_a_code_means_one_thing() -> None:
         or max(Counter(service for _, service in found).values()) > 1
     }
     assert not double, f"one code with several meanings: {double}"
+
+
+def test_every_failure_of_a_script_says_what_happened_and_what_to_do() -> None:
+    told = {error.code: (error.reason, error.fix) for error in catalogue.script_errors()}
+    assert "setup.port_taken" in told
+    for path in sorted((ROOT / "setup").rglob("*.sh")):
+        for code in re.findall(r"\bfail ([a-z]+\.[a-z_]+)", path.read_text()):
+            assert code in told, f"{path.name}: {code} needs a reason and a fix in quotes"
+            assert all(told[code]), code
 
 
 def test_codes_are_lower_case_words_with_a_dot() -> None:
