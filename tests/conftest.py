@@ -40,7 +40,12 @@ class Stack:
     def container(self, service: str) -> str:
         """Return the id of a service's container."""
         label = "label=com.docker.compose"
-        filters = [f"{label}.project={self.project}", f"{label}.service={service}"]
+        # The hash is on Compose's own containers alone; the other labels are also in its images.
+        filters = [
+            f"{label}.project={self.project}",
+            f"{label}.service={service}",
+            f"{label}.config-hash",
+        ]
         command = ["docker", "ps", "-aq", *(part for f in filters for part in ("--filter", f))]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -91,7 +91,9 @@ class Resident:
         said = await self.request("POST", "/auth/invites/accept", told)
         assert said.status_code == 201, said.text
 
-    async def ask(self, text: str, key: str = "", conversation: str = "", seconds: float = 60) -> Said:
+    async def ask(
+        self, text: str, key: str = "", conversation: str = "", seconds: float = 60
+    ) -> Said:
         """Say something and listen to the end. Never raises: a broken line is part of what was heard."""
         said, begun = Said(), time.monotonic()
         body: dict[str, Any] = {"text": text}
@@ -177,4 +179,6 @@ async def trouble_of(what: str, response: httpx.Response) -> Trouble:
         code = str(json.loads(body)["error"]["code"])
     except (ValueError, KeyError, TypeError):
         code = ""
-    return Trouble(time.monotonic(), what, response.status_code, code, body[:200].decode("utf-8", "replace"))
+    return Trouble(
+        time.monotonic(), what, response.status_code, code, body[:200].decode("utf-8", "replace")
+    )
