@@ -120,9 +120,7 @@ def test_17_strict_headers_are_on_refusals_of_the_edge_itself(edge: House):
     try:
         answer = edge.browser().get("/api/x")
     finally:
-        edge.parts.forward_auth.start(
-            f"http://127.0.0.1:{edge.parts.forward_auth_port}/readyz"
-        )
+        edge.parts.forward_auth.start(f"http://127.0.0.1:{edge.parts.forward_auth_port}/readyz")
     assert answer.status_code == 503
     for name, part in STRICT.items():
         assert part in answer.headers.get(name, ""), name

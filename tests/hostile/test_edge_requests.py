@@ -96,7 +96,7 @@ def upgrade(house: House, session: str, origin: str) -> bytes:
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Cookie: lares_session={session}\r\nOrigin: {origin}\r\n\r\n"
     )
-    return house.raw(request.encode(), timeout=3)
+    return house.raw(request.encode(), timeout=1)
 
 
 def test_09_a_websocket_without_a_session_is_refused(house: House):
@@ -105,7 +105,12 @@ def test_09_a_websocket_without_a_session_is_refused(house: House):
 
 def test_10_a_websocket_from_another_origin_is_refused(house: House):
     person = house.resident()
-    for origin in ("https://evil.test", "null", f"https://{HOST}.evil.test", f"http://{house.authority}"):
+    for origin in (
+        "https://evil.test",
+        "null",
+        f"https://{HOST}.evil.test",
+        f"http://{house.authority}",
+    ):
         assert b" 403 " in upgrade(house, person.session, origin).split(b"\r\n")[0]
 
 
@@ -185,12 +190,19 @@ def test_15_an_unknown_host_gets_nothing_in_the_clear(house: House):
 def test_15_in_the_clear_there_is_a_redirect_and_the_authoritys_certificate_alone(house: House):
     def ask(path: str) -> bytes:
         with socket.create_connection(("127.0.0.1", house.http_port), timeout=2) as plain:
-            plain.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+            plain.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()
+            )
             return drain(plain)
 
     assert f"Location: {house.origin}/memory".encode() in ask("/memory")
     assert b"BEGIN CERTIFICATE" in ask("/lares-ca.crt")
-    for path in ("/lares-ca.crt/../root.key", "/lares-ca.crt/root.key", "/root.key", "/lares-ca.crt%2f..%2froot.key"):
+    for path in (
+        "/lares-ca.crt/../root.key",
+        "/lares-ca.crt/root.key",
+        "/root.key",
+        "/lares-ca.crt%2f..%2froot.key",
+    ):
         assert b"PRIVATE" not in ask(path)
 
 
@@ -203,7 +215,10 @@ def test_16_the_edges_administration_is_closed(house: House):
     running = house.parts.caddy.running
     assert running
     listening = subprocess.run(
-        [sys.executable, "-c", LISTENERS, str(running.pid)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LISTENERS, str(running.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     assert sorted(map(int, listening)) == sorted({house.port, house.http_port})
 

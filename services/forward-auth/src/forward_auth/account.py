@@ -26,7 +26,9 @@ class Account:
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
         self._queue: asyncio.Queue[Refusal] = asyncio.Queue(QUEUE_MAX)
-        self._dropped = metrics.counter("door_audit_dropped_total", "Refusals that were counted and not written.")
+        self._dropped = metrics.counter(
+            "door_audit_dropped_total", "Refusals that were counted and not written."
+        )
 
     def add(self, refusal: Refusal) -> None:
         """Take one refusal; beyond the queue it is only counted."""

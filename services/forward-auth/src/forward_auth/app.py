@@ -45,14 +45,19 @@ def build(settings: Settings, policy: Policy, clock: Clock | None = None) -> ASG
     """Return the application. Its dependencies are opened when it starts."""
     clock = clock or Clock()
     database = Database(
-        host=settings.postgres_host, port=settings.postgres_port, user="svc_forward_auth", password=settings.db_password
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user="svc_forward_auth",
+        password=settings.db_password,
     )
     mint = Mint(settings.caller_signing_key, clock)
     memory = Memory(settings.cache_ms / 1000)
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[None]:
-        async with await Pool.open(database, max_size=POOL_MAX, wait_s=WAIT_SECONDS_MAX, command_timeout_s=2.0) as pool:
+        async with await Pool.open(
+            database, max_size=POOL_MAX, wait_s=WAIT_SECONDS_MAX, command_timeout_s=2.0
+        ) as pool:
             store = Store(pool)
             account = Account(store, app.state.metrics)
             door = Door(policy, settings.authority, store.session, mint, memory, clock)

@@ -18,8 +18,8 @@ from forward_auth.store import SessionRow, TokenRow
 REUSE_SECONDS = 120.0
 MINTED_MAX = 2048
 LATE_SECONDS_MAX = 600
-TOKEN_SESSION = "pat:"
-_TOKEN = re.compile(r"^lares_pat_([0-9a-f]{16})_([0-9a-f]{64})$")
+TOKEN_MARK = "pat:"
+_TOKEN = re.compile(r"lares_pat_([0-9a-f]{16})_([0-9a-f]{64})")
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
 
@@ -30,13 +30,15 @@ def session_key(cookie: str) -> str:
 
 def split_token(token: str) -> tuple[str, str] | None:
     """Return a token's id and secret, or None when it is not one of ours."""
-    match = _TOKEN.match(token)
+    match = _TOKEN.fullmatch(token)
     return (match[1], match[2]) if match else None
 
 
 def secret_matches(row: TokenRow | None, secret: str) -> bool:
     """Compare in constant time, also when there is no such token."""
-    right = hmac.compare_digest(row.secret_hash if row else _NOBODY, hashlib.sha256(secret.encode()).hexdigest())
+    right = hmac.compare_digest(
+        row.secret_hash if row else _NOBODY, hashlib.sha256(secret.encode()).hexdigest()
+    )
     return right and row is not None
 
 
@@ -69,7 +71,7 @@ def caller_of_token(row: TokenRow) -> Caller:
         db_role=db_role,
         scopes=row.scopes,
         read_only=not writes,
-        session_id=f"{TOKEN_SESSION}{row.id}",
+        session_id=f"{TOKEN_MARK}{row.id}",
         auth_time=row.created_at,
     )
 
@@ -81,7 +83,9 @@ class Mint:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         self._signer = CallerSigner(signing_key_pem, clock)
-        self._public_key = load_pem_private_key(signing_key_pem.encode(), password=None).public_key()
+        self._public_key = load_pem_private_key(
+            signing_key_pem.encode(), password=None
+        ).public_key()
         self._clock = clock
         self._minted: OrderedDict[str, tuple[Caller, float, str]] = OrderedDict()
 
@@ -102,7 +106,9 @@ class Mint:
         """Return the unix time at which the caller's current token expires, rounded down."""
         known = self._minted[caller.session_id]
         age = timedelta(seconds=self._clock.monotonic() - known[1])
-        return int((self._clock.now() - age + timedelta(seconds=CALLER_TTL_SECONDS_MAX)).timestamp())
+        return int(
+            (self._clock.now() - age + timedelta(seconds=CALLER_TTL_SECONDS_MAX)).timestamp()
+        )
 
     def read(self, token: str) -> Caller:
         """Return the caller of a token of ours, also one that expired a little ago. Raises CallerRejected.
@@ -115,7 +121,12 @@ class Mint:
         options = {"require": ["exp", "sub", "aud", "iss"], "verify_exp": False}
         try:
             claims = jwt.decode(
-                token, self._public_key, algorithms=[ALGORITHM], audience=AUDIENCE, issuer=ISSUER, options=options
+                token,
+                self._public_key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options=options,
             )
             caller = Caller.model_validate(claims["caller"])
             late = self._clock.now().timestamp() - int(claims["exp"])

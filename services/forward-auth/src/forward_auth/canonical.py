@@ -11,7 +11,7 @@ import re
 URI_CHARS_MAX = 8192
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 # What may stand in a path as it is, besides percent-encoded octets.
-_PLAIN = re.compile(r"^/[A-Za-z0-9\-._~!$&'()*+,=:@/]*$")
+_PLAIN = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,=:@/]*")
 _DOT_SEGMENTS = frozenset({".", ".."})
 
 
@@ -28,7 +28,7 @@ def canonical(uri: str) -> str:
     if len(uri) > URI_CHARS_MAX:
         raise Ambiguous("too long")
     raw = uri.partition("?")[0]
-    if "#" in raw or not _PLAIN.match(_PERCENT.sub("", raw)):
+    if "#" in raw or not _PLAIN.fullmatch(_PERCENT.sub("", raw)):
         raise Ambiguous("characters")
     try:
         path = _PERCENT.sub(lambda m: chr(int(m[1], 16)), raw).encode("latin-1").decode("utf-8")
@@ -37,7 +37,12 @@ def canonical(uri: str) -> str:
     if path.count("/") != raw.count("/"):
         raise Ambiguous("encoded slash")
     # A percent sign that survives decoding would be decoded again by a careless server.
-    if "%" in path or "\\" in path or ";" in path or any(ord(c) < 0x20 or ord(c) == 0x7F for c in path):
+    if (
+        "%" in path
+        or "\\" in path
+        or ";" in path
+        or any(ord(c) < 0x20 or ord(c) == 0x7F for c in path)
+    ):
         raise Ambiguous("encoded character")
     segments = path.split("/")[1:]
     if "" in segments[:-1] or _DOT_SEGMENTS.intersection(segments):

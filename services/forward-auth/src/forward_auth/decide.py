@@ -17,7 +17,14 @@ from kit.clock import Clock
 
 from forward_auth.callers import Mint, caller_of_session, session_key
 from forward_auth.canonical import Ambiguous, canonical
-from forward_auth.errors import Denied, NotSignedIn, OriginRejected, PathRejected, RequestRejected, StepUpRequired
+from forward_auth.errors import (
+    Denied,
+    NotSignedIn,
+    OriginRejected,
+    PathRejected,
+    RequestRejected,
+    StepUpRequired,
+)
 from forward_auth.memory import Memory
 from forward_auth.policy import SAFE, Policy, Rule
 from forward_auth.store import SessionRow
@@ -57,7 +64,15 @@ def session_cookie(header: str) -> str | None:
 class Door:
     """Decides who passes."""
 
-    def __init__(self, policy: Policy, authority: str, find: FindSession, mint: Mint, memory: Memory, clock: Clock) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        authority: str,
+        find: FindSession,
+        mint: Mint,
+        memory: Memory,
+        clock: Clock,
+    ) -> None:
         self._policy = policy
         self._authority = authority.lower()
         self._host = authority.partition(":")[0].lower()
@@ -81,7 +96,12 @@ class Door:
             raise NotSignedIn
         key = (session_key(cookie), asked.host, rule.name)
         # Writes, streams that stay open, and what asks for two factors are decided anew each time.
-        remembered = rule.cache and rule.require == "one_factor" and asked.method in CACHED_METHODS and not asked.upgrade
+        remembered = (
+            rule.cache
+            and rule.require == "one_factor"
+            and asked.method in CACHED_METHODS
+            and not asked.upgrade
+        )
         if remembered and (token := self._memory.recall(key, self._clock.monotonic())) is not None:
             return token
         generation = self._memory.generation

@@ -12,7 +12,9 @@ class NotSignedIn(KitError):
 class StepUpRequired(KitError):
     code, status = "edge.step_up_required", 401
     reason = "This asks for two factors, and you signed in with one."
-    fix = "Confirm with your authenticator app or a passkey; without one, add one in Security first."
+    fix = (
+        "Confirm with your authenticator app or a passkey; without one, add one in Security first."
+    )
 
 
 class OriginRejected(KitError):

@@ -68,7 +68,9 @@ def parse(document: Any) -> Policy:
     if not isinstance(document, dict) or set(document) != {"default", "rules"}:
         raise PolicyError("a policy has `default` and `rules`")
     if document["default"] not in ("one_factor", "two_factor", "deny"):
-        raise PolicyError("`default` is one_factor, two_factor or deny: what nobody thought of is not public")
+        raise PolicyError(
+            "`default` is one_factor, two_factor or deny: what nobody thought of is not public"
+        )
     rules = document["rules"]
     if not isinstance(rules, list) or len(rules) > RULES_MAX:
         raise PolicyError(f"`rules` is a list of at most {RULES_MAX}")
@@ -76,13 +78,23 @@ def parse(document: Any) -> Policy:
 
 
 def _rule(raw: Any) -> Rule:
-    if not isinstance(raw, dict) or not set(raw) <= _KEYS or not {"name", "require", "paths"} <= set(raw):
-        raise PolicyError(f"a rule has name, require, paths, and perhaps methods, hosts, cache: {raw!r}")
+    if (
+        not isinstance(raw, dict)
+        or not set(raw) <= _KEYS
+        or not {"name", "require", "paths"} <= set(raw)
+    ):
+        raise PolicyError(
+            f"a rule has name, require, paths, and perhaps methods, hosts, cache: {raw!r}"
+        )
     if raw["require"] not in get_args(Requirement):
         raise PolicyError(f"{raw['name']}: unknown requirement {raw['require']!r}")
     paths = _texts(raw, "paths")
-    if not paths or any(not p.startswith("/") or (p.endswith("/") and p != "/") or p != p.lower() for p in paths):
-        raise PolicyError(f"{raw['name']}: paths begin with a slash, do not end with one, and are in small letters")
+    if not paths or any(
+        not p.startswith("/") or (p.endswith("/") and p != "/") or p != p.lower() for p in paths
+    ):
+        raise PolicyError(
+            f"{raw['name']}: paths begin with a slash, do not end with one, and are in small letters"
+        )
     methods = frozenset(_texts(raw, "methods"))
     if any(m != m.upper() for m in methods):
         raise PolicyError(f"{raw['name']}: methods are in capital letters")

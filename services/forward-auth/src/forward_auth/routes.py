@@ -17,7 +17,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from forward_auth.account import Account
-from forward_auth.callers import TOKEN_SESSION, Mint, caller_of_session, caller_of_token, secret_matches, split_token
+from forward_auth.callers import (
+    TOKEN_MARK,
+    Mint,
+    caller_of_session,
+    caller_of_token,
+    secret_matches,
+    split_token,
+)
 from forward_auth.errors import Unavailable
 from forward_auth.memory import Memory
 from forward_auth.store import Refusal, Store, TokenRow
@@ -37,7 +44,9 @@ class SessionRequest(BaseModel):
 class Inside:
     """What services ask about tokens and sessions."""
 
-    def __init__(self, store: Store, mint: Mint, memory: Memory, account: Account, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, mint: Mint, memory: Memory, account: Account, clock: Clock
+    ) -> None:
         self._store = store
         self._mint = mint
         self._memory = memory
@@ -67,14 +76,18 @@ class Inside:
         caller = caller_of_token(row)
         token = self._mint.token_for(caller)
         expires = min(self._mint.expiry(caller), int(row.expires_at.timestamp()))
-        return JSONResponse(Introspection(active=True, caller=token, scopes=row.scopes, exp=expires).model_dump(mode="json"))
+        return JSONResponse(
+            Introspection(active=True, caller=token, scopes=row.scopes, exp=expires).model_dump(
+                mode="json"
+            )
+        )
 
     async def session(self, request: Request) -> JSONResponse:
         """Say whether the session or token behind a caller still lives, with a fresh caller's token."""
         asked = await _body(request, SessionRequest)
         caller = self._mint.read(asked.caller)
         if caller.kind == "token":
-            row = await self._found(caller.session_id.removeprefix(TOKEN_SESSION))
+            row = await self._found(caller.session_id.removeprefix(TOKEN_MARK))
             alive = caller_of_token(row) if row else None
         else:
             session = await _or_unavailable(self._store.session(caller.session_id))
@@ -113,4 +126,3 @@ def _refused_token(token_id: str, row: TokenRow | None) -> Refusal:
         detail={"token": token_id},
         correlation_id=trace.correlation_id(),
     )
-

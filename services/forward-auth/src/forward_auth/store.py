@@ -69,7 +69,15 @@ class Store:
             row = await connection.fetchrow(QUERIES.find_session, key)
         if row is None:
             return None
-        return SessionRow(key, row["subject"], row["username"], row["role"], row["aal"], row["auth_time"], row["expire_date"])
+        return SessionRow(
+            key,
+            row["subject"],
+            row["username"],
+            row["role"],
+            row["aal"],
+            row["auth_time"],
+            row["expire_date"],
+        )
 
     async def token(self, token_id: str) -> TokenRow | None:
         """Return the token with this id, if it is not revoked and its person may enter."""
@@ -97,7 +105,18 @@ class Store:
 
     async def record(self, refusals: list[Refusal]) -> None:
         """Add rows to the audit."""
-        rows = [(r.event, r.subject, r.session_id, r.client_ip, r.user_agent, r.detail, r.correlation_id) for r in refusals]
+        rows = [
+            (
+                r.event,
+                r.subject,
+                r.session_id,
+                r.client_ip,
+                r.user_agent,
+                r.detail,
+                r.correlation_id,
+            )
+            for r in refusals
+        ]
         async with self._pool.own() as connection:
             await connection.executemany(QUERIES.record_refusal, rows)
 

@@ -45,8 +45,12 @@ class Verify:
     def __init__(self, door: Door, account: Account, metrics: Metrics) -> None:
         self._door = door
         self._account = account
-        self._decisions = metrics.counter("door_decisions_total", "Decisions, by what was decided.", ("decision",))
-        self._seconds = metrics.histogram("door_decision_seconds", "Time of a decision.", buckets=SECONDS)
+        self._decisions = metrics.counter(
+            "door_decisions_total", "Decisions, by what was decided.", ("decision",)
+        )
+        self._seconds = metrics.histogram(
+            "door_decision_seconds", "Time of a decision.", buckets=SECONDS
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide and answer."""
@@ -87,7 +91,11 @@ class Verify:
             if not isinstance(error, (NotSignedIn, Unavailable)):
                 self._account.add(refusal(said, error, here.trace_id))
             status, headers, body = answer(said, error)
-        headers = [*headers, (b"cache-control", b"no-store"), (b"content-length", str(len(body)).encode())]
+        headers = [
+            *headers,
+            (b"cache-control", b"no-store"),
+            (b"content-length", str(len(body)).encode()),
+        ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -112,7 +120,12 @@ def answer(said: dict[str, str], error: KitError) -> tuple[int, list[tuple[bytes
     """Return what the browser gets: a page is sent to sign in, everything else reads a coded error."""
     path = said.get("uri", "").partition("?")[0]
     page = said.get("mode") == "navigate" or "text/html" in said.get("accept", "")
-    if isinstance(error, (NotSignedIn, StepUpRequired)) and page and said.get("method") == "GET" and not path.startswith(API):
+    if (
+        isinstance(error, (NotSignedIn, StepUpRequired))
+        and page
+        and said.get("method") == "GET"
+        and not path.startswith(API)
+    ):
         # The path was read as canonical before anybody was asked for: it begins with one slash and names no host.
         location = f"/signin?rd={quote(said.get('uri', '/'), safe='')}"
         return 302, [(b"location", location.encode())], b""
@@ -130,7 +143,11 @@ def refusal(said: dict[str, str], error: KitError, trace_id: str) -> Refusal:
         session_id=session_key(cookie) if cookie else "",
         client_ip=client_address(said.get("client", "")),
         user_agent=said.get("agent", "")[:200],
-        detail={"code": error.code, "method": said.get("method", "")[:10], "path": said.get("uri", "").partition("?")[0][:120]},
+        detail={
+            "code": error.code,
+            "method": said.get("method", "")[:10],
+            "path": said.get("uri", "").partition("?")[0][:120],
+        },
         correlation_id=trace_id,
     )
 

@@ -33,7 +33,13 @@ class HouseAccountAdapter(DefaultAccountAdapter):
         self._buckets = regulation.buckets_for(username, client_ip(request), device)
         verdict = regulation.take(self._buckets)
         if not verdict.allowed:
-            audit.record(request, "password.slowed", "denied", username=username, detail={"retry_after_s": verdict.retry_after_s})
+            audit.record(
+                request,
+                "password.slowed",
+                "denied",
+                username=username,
+                detail={"retry_after_s": verdict.retry_after_s},
+            )
             raise SlowDown(Retry_After=str(verdict.retry_after_s))
 
     def _rollback_login_failed_rl_usage(self) -> None:
@@ -42,7 +48,13 @@ class HouseAccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Leave a trace of a wrong password."""
-        audit.record(request, "password.rejected", "denied", username=str(credentials.get("username", "")), code=BadCredentials.code)
+        audit.record(
+            request,
+            "password.rejected",
+            "denied",
+            username=str(credentials.get("username", "")),
+            code=BadCredentials.code,
+        )
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send nothing: the house has no mail server."""

@@ -14,7 +14,13 @@ from allauth.headless.internal.decorators import mark_request_as_headless
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from kit.errors import KitError
 
-from identity.errors import Forbidden, InvalidInput, MethodNotAllowed, NotSignedIn, ReauthenticationRequired
+from identity.errors import (
+    Forbidden,
+    InvalidInput,
+    MethodNotAllowed,
+    NotSignedIn,
+    ReauthenticationRequired,
+)
 from identity.house.models import Person, Role
 from identity.sessions import assurance
 
@@ -24,7 +30,9 @@ TEXT_CHARS_MAX = 512
 
 def coded(error: KitError) -> JsonResponse:
     """Return the coded JSON answer to `error`."""
-    return JsonResponse(error.body(), status=error.status, headers={**error.headers, "Cache-Control": "no-store"})
+    return JsonResponse(
+        error.body(), status=error.status, headers={**error.headers, "Cache-Control": "no-store"}
+    )
 
 
 def answer(data: dict[str, Any], status: int = 200) -> JsonResponse:

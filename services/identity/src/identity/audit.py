@@ -58,7 +58,12 @@ def record(
         return
     if person is None and username:
         person = Person.objects.filter(username=username.strip().lower()).first()
-    if person is None and request is not None and hasattr(request, "user") and request.user.is_authenticated:
+    if (
+        person is None
+        and request is not None
+        and hasattr(request, "user")
+        and request.user.is_authenticated
+    ):
         person = request.user  # pyright: ignore[reportAssignmentType]
     said = dict(detail or {})
     if code:
@@ -67,7 +72,9 @@ def record(
         event=event,
         outcome=outcome,
         subject=person.pk if person else None,
-        session_id=(request.session.session_key or "") if request is not None and hasattr(request, "session") else "",
+        session_id=(request.session.session_key or "")
+        if request is not None and hasattr(request, "session")
+        else "",
         client_ip=client_ip(request) if request is not None else None,
         user_agent=user_agent(request) if request is not None else "",
         detail=said,
@@ -84,7 +91,11 @@ def page(reader: Person, limit: int, before: int | None) -> tuple[list[dict[str,
     if before is not None:
         rows = rows.filter(Q(id__lt=before))
     found = list(rows[: wanted + 1])
-    names = dict(Person.objects.filter(pk__in={r.subject for r in found if r.subject}).values_list("pk", "username"))
+    names = dict(
+        Person.objects.filter(pk__in={r.subject for r in found if r.subject}).values_list(
+            "pk", "username"
+        )
+    )
     events = [
         {
             "id": row.id,

@@ -8,7 +8,8 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest
 
-UNKNOWN = "0.0.0.0"  # noqa: S104 - a value for "no address", nothing listens on it
+# A value for "no address"; nothing listens on it.
+UNKNOWN = "0.0.0.0"
 
 
 @lru_cache(maxsize=1)

@@ -52,7 +52,11 @@ def build(settings: Settings) -> dict[str, Any]:
         "TEMPLATES": [],
         "DATABASES": {"default": _database(settings)},
         "CACHES": {
-            "default": {"BACKEND": "identity.cache.HouseCache", "LOCATION": "identity_cache", "OPTIONS": {"MAX_ENTRIES": 20_000}}
+            "default": {
+                "BACKEND": "identity.cache.HouseCache",
+                "LOCATION": "identity_cache",
+                "OPTIONS": {"MAX_ENTRIES": 20_000},
+            }
         },
         **_sessions(settings),
         **_passwords(),
@@ -100,7 +104,10 @@ def _passwords() -> dict[str, Any]:
         "PASSWORD_HASHERS": ["identity.passwords.HouseHasher"],
         "AUTH_PASSWORD_VALIDATORS": [
             {"NAME": validators + "MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-            {"NAME": validators + "UserAttributeSimilarityValidator", "OPTIONS": {"user_attributes": ("username",)}},
+            {
+                "NAME": validators + "UserAttributeSimilarityValidator",
+                "OPTIONS": {"user_attributes": ("username",)},
+            },
             {"NAME": validators + "CommonPasswordValidator"},
             {"NAME": "identity.passwords.LengthLimit"},
         ],

@@ -28,7 +28,9 @@ def trusted_device(request: HttpRequest, username: str) -> str | None:
     # Looked up whether or not there is a cookie, so that the time tells nothing about who lives here.
     person = Person.objects.filter(username=username.strip().lower()).first()
     try:
-        cookie = TimestampSigner(salt=_SALT).unsign(request.COOKIES.get(COOKIE, ""), max_age=DAYS * 86400)
+        cookie = TimestampSigner(salt=_SALT).unsign(
+            request.COOKIES.get(COOKIE, ""), max_age=DAYS * 86400
+        )
     except BadSignature:
         return None
     device_id, _, fingerprint = cookie.partition(".")
@@ -40,5 +42,9 @@ def trusted_device(request: HttpRequest, username: str) -> str | None:
 def remember_device(request: HttpRequest, response: HttpResponseBase, person: Person) -> None:
     """Mark this browser as one `person` has signed in from."""
     known = trusted_device(request, person.username)
-    value = TimestampSigner(salt=_SALT).sign(f"{known or secrets.token_hex(12)}.{_fingerprint(person)}")
-    response.set_cookie(COOKIE, value, max_age=DAYS * 86400, secure=True, httponly=True, samesite="Lax", path="/")
+    value = TimestampSigner(salt=_SALT).sign(
+        f"{known or secrets.token_hex(12)}.{_fingerprint(person)}"
+    )
+    response.set_cookie(
+        COOKIE, value, max_age=DAYS * 86400, secure=True, httponly=True, samesite="Lax", path="/"
+    )

@@ -97,32 +97,45 @@ def claim_house(request: HttpRequest, token: str, username: str, password: str) 
 
 def sign_in(request: HttpRequest, person: Person) -> None:
     """Sign in someone who has just proved themselves and set a password."""
-    record_authentication(request, person, method="password", username=person.username, reauthenticated=True)
+    record_authentication(
+        request, person, method="password", username=person.username, reauthenticated=True
+    )
     perform_login(request, Login(user=person))
 
 
 def make_invite(creator: Person | None, label: str, role: str, hours: int) -> tuple[Invite, str]:
     """Return a new invitation and its token, which is nowhere else. Raises TooMany."""
     now = timezone.now()
-    if Invite.objects.filter(used_at=None, revoked_at=None, expires_at__gt=now).count() >= OPEN_INVITES_MAX:
+    if (
+        Invite.objects.filter(used_at=None, revoked_at=None, expires_at__gt=now).count()
+        >= OPEN_INVITES_MAX
+    ):
         raise TooMany
     token = secrets.token_urlsafe(TOKEN_BYTES)
     invite = Invite.objects.create(
-        token_hash=hash_of(token), label=label, role=role, created_by=creator, expires_at=now + timedelta(hours=hours)
+        token_hash=hash_of(token),
+        label=label,
+        role=role,
+        created_by=creator,
+        expires_at=now + timedelta(hours=hours),
     )
     return invite, token
 
 
 def revoke_invite(invite_id: Any) -> None:
     """Close an open invitation. Raises InviteUnknown."""
-    if not Invite.objects.filter(pk=invite_id, used_at=None, revoked_at=None).update(revoked_at=timezone.now()):
+    if not Invite.objects.filter(pk=invite_id, used_at=None, revoked_at=None).update(
+        revoked_at=timezone.now()
+    ):
         raise InviteUnknown
 
 
 def _use(token: str, **wanted: Any) -> Invite | None:
     """Mark a letter used and return it; the update lets one request win."""
     now = timezone.now()
-    letters = Invite.objects.filter(token_hash=hash_of(token), used_at=None, revoked_at=None, expires_at__gt=now, **wanted)
+    letters = Invite.objects.filter(
+        token_hash=hash_of(token), used_at=None, revoked_at=None, expires_at__gt=now, **wanted
+    )
     if not letters.update(used_at=now):
         return None
     return Invite.objects.get(token_hash=hash_of(token))
@@ -135,7 +148,9 @@ def accept_invite(request: HttpRequest, token: str, username: str, password: str
         if invite is None:
             raise InviteRejected
         person = create_person(username, password, invite.role)
-        audit.record(request, "invite.accepted", "ok", person=person, detail={"invite": str(invite.pk)})
+        audit.record(
+            request, "invite.accepted", "ok", person=person, detail={"invite": str(invite.pk)}
+        )
     return person
 
 
@@ -153,7 +168,13 @@ def make_recovery(person: Person, *, reset_second_factor: bool) -> str:
             reset_second_factor=reset_second_factor,
             expires_at=now + timedelta(minutes=RECOVERY_MINUTES),
         )
-        audit.record(None, "recovery.link_made", "ok", person=person, detail={"reset_second_factor": reset_second_factor})
+        audit.record(
+            None,
+            "recovery.link_made",
+            "ok",
+            person=person,
+            detail={"reset_second_factor": reset_second_factor},
+        )
     return token
 
 
@@ -184,7 +205,9 @@ def end_other_sessions(person: Person, keep: str | None) -> int:
 
 def has_second_factor(person: Person) -> bool:
     """Whether signing in asks this person for more than a password."""
-    return Authenticator.objects.filter(user=person, type__in=[Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]).exists()
+    return Authenticator.objects.filter(
+        user=person, type__in=[Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+    ).exists()
 
 
 def invites() -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def address_bucket(address: str) -> list[Bucket]:
 # One statement decides and counts, so that parallel guesses cannot all pass the same check.
 _STEP = """
 INSERT INTO regulation AS r (bucket, failures, blocked_until, updated_at)
-VALUES (%(bucket)s, 1, %(now)s, %(now)s)
+VALUES (%(bucket)s, 1, 'epoch', %(now)s)
 ON CONFLICT (bucket) DO UPDATE SET
     failures = greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1,
     updated_at = %(now)s,
@@ -96,12 +96,12 @@ ON CONFLICT (bucket) DO UPDATE SET
         WHEN greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1 > %(free)s
         THEN %(now)s + make_interval(secs => least(%(limit_s)s, %(base_s)s * power(2, least(20, floor(
              greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1 - %(free)s - 0.5)))))
-        ELSE %(now)s END
+        ELSE r.blocked_until END
 WHERE r.blocked_until <= %(now)s
 RETURNING failures
 """
 _BLOCK = "SELECT blocked_until FROM regulation WHERE bucket = %s"
-_REFUND = "UPDATE regulation SET failures = greatest(0, failures - 1), blocked_until = %s WHERE bucket = %s"
+_REFUND = "UPDATE regulation SET failures = greatest(0, failures - 1), blocked_until = 'epoch' WHERE bucket = %s"
 
 
 def take(buckets: list[Bucket], now: datetime | None = None) -> Verdict:
@@ -131,15 +131,14 @@ def take(buckets: list[Bucket], now: datetime | None = None) -> Verdict:
     return Verdict(allowed=True)
 
 
-def give_back(buckets: list[Bucket], now: datetime | None = None) -> None:
+def give_back(buckets: list[Bucket]) -> None:
     """Undo `take` after a right answer: the guess was none.
 
     `take` succeeds only on buckets that are not blocked, so that ending the block restores what was before it.
     """
-    moment = now or timezone.now()
     with transaction.atomic(), connection.cursor() as cursor:
         for bucket in sorted(buckets, key=lambda b: b.key):
-            cursor.execute(_REFUND, [moment, bucket.key])
+            cursor.execute(_REFUND, [bucket.key])
 
 
 def forgive() -> int:
@@ -152,5 +151,7 @@ def forgive() -> int:
 def forget_stale(now: datetime | None = None) -> int:
     """Delete buckets nobody has touched for two days."""
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM regulation WHERE updated_at < %s", [(now or timezone.now()) - STALE_AFTER])
+        cursor.execute(
+            "DELETE FROM regulation WHERE updated_at < %s", [(now or timezone.now()) - STALE_AFTER]
+        )
         return cursor.rowcount

@@ -16,14 +16,21 @@ _PREFIX = "v1."
 
 
 def _cipher() -> AESGCM:
-    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(settings.SECRET_KEY.encode())
+    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(
+        settings.SECRET_KEY.encode()
+    )
     return AESGCM(key)
 
 
 def seal(text: str) -> str:
     """Return `text` sealed; a different string each time."""
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return _PREFIX + base64.urlsafe_b64encode(nonce + _cipher().encrypt(nonce, text.encode(), _PURPOSE)).decode()
+    return (
+        _PREFIX
+        + base64.urlsafe_b64encode(
+            nonce + _cipher().encrypt(nonce, text.encode(), _PURPOSE)
+        ).decode()
+    )
 
 
 def open_(sealed: str) -> str:

@@ -66,7 +66,9 @@ class Background(threading.Thread):
                     self._tidy()
                     next_tidy = time.monotonic() + HOUSEKEEPING_SECONDS
             if ready != self._ready:
-                (log.info if ready else log.warning)("health.ready" if ready else "health.not_ready")
+                (log.info if ready else log.warning)(
+                    "health.ready" if ready else "health.not_ready"
+                )
                 self._ready = ready
             self._stop.wait(BEAT_SECONDS if ready else RETRY_SECONDS)
 

@@ -77,7 +77,9 @@ class HouseSessionMiddleware(SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         request.session = SessionStore.from_token(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
         response = super().process_response(request, response)  # pyright: ignore[reportArgumentType]
         morsel = response.cookies.get(settings.SESSION_COOKIE_NAME)
         if morsel is not None and morsel.value:

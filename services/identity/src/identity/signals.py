@@ -24,11 +24,19 @@ def _logged_out(sender: Any, request: HttpRequest, user: Person | None, **_: Any
         audit.record(request, "signed_out", "ok", person=user)
 
 
-def _step_completed(sender: Any, request: HttpRequest, user: Person, method: str, **extra: Any) -> None:
+def _step_completed(
+    sender: Any, request: HttpRequest, user: Person, method: str, **extra: Any
+) -> None:
     from identity import audit
 
     event = "reauthenticated" if extra.get("reauthenticated") else "factor.accepted"
-    audit.record(request, event, "ok", person=user, detail={"method": method, "type": str(extra.get("type", ""))})
+    audit.record(
+        request,
+        event,
+        "ok",
+        person=user,
+        detail={"method": method, "type": str(extra.get("type", ""))},
+    )
 
 
 def _password_changed(sender: Any, request: HttpRequest, user: Person, **_: Any) -> None:
@@ -40,14 +48,24 @@ def _password_changed(sender: Any, request: HttpRequest, user: Person, **_: Any)
     audit.record(request, "password.changed", "ok", person=user, detail={"sessions_ended": ended})
 
 
-def _second_factor_failed(sender: Any, request: HttpRequest, user: Person, authenticator: Any, **_: Any) -> None:
+def _second_factor_failed(
+    sender: Any, request: HttpRequest, user: Person, authenticator: Any, **_: Any
+) -> None:
     from identity import audit
 
-    audit.record(request, "second_factor.rejected", "denied", person=user, detail={"type": str(authenticator.type)})
+    audit.record(
+        request,
+        "second_factor.rejected",
+        "denied",
+        person=user,
+        detail={"type": str(authenticator.type)},
+    )
 
 
 def _authenticator(event: str) -> Any:
-    def handle(sender: Any, request: HttpRequest, user: Person, authenticator: Any, **_: Any) -> None:
+    def handle(
+        sender: Any, request: HttpRequest, user: Person, authenticator: Any, **_: Any
+    ) -> None:
         from identity import audit
 
         audit.record(request, event, "ok", person=user, detail={"type": str(authenticator.type)})

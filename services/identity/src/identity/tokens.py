@@ -26,7 +26,10 @@ def make_token(request: HttpRequest, person: Person, body: dict[str, Any]) -> di
     """Return a new token with its secret. Raises TokenInvalid or TooMany."""
     name, scopes, tiers, days = _checked(body)
     now = timezone.now()
-    if AccessToken.objects.filter(person=person, revoked_at=None, expires_at__gt=now).count() >= ACTIVE_MAX:
+    if (
+        AccessToken.objects.filter(person=person, revoked_at=None, expires_at__gt=now).count()
+        >= ACTIVE_MAX
+    ):
         raise TooMany
     token_id, secret = secrets.token_hex(8), secrets.token_hex(32)
     with transaction.atomic():
@@ -40,18 +43,31 @@ def make_token(request: HttpRequest, person: Person, body: dict[str, Any]) -> di
             tiers=tiers,
             expires_at=now + timedelta(days=days),
         )
-        audit.record(request, "token.made", "ok", person=person, detail={"token": token_id, "scopes": scopes, "tiers": tiers, "days": days})
+        audit.record(
+            request,
+            "token.made",
+            "ok",
+            person=person,
+            detail={"token": token_id, "scopes": scopes, "tiers": tiers, "days": days},
+        )
     return {**_said(row), "secret": f"{PREFIX}{token_id}_{secret}"}
 
 
 def _checked(body: dict[str, Any]) -> tuple[str, list[str], list[str], int]:
-    name, scopes, tiers, days = body.get("name"), body.get("scopes"), body.get("tiers", ["convenience"]), body.get("expires_in_days")
+    name, scopes, tiers, days = (
+        body.get("name"),
+        body.get("scopes"),
+        body.get("tiers", ["convenience"]),
+        body.get("expires_in_days"),
+    )
     if not isinstance(name, str) or not 1 <= len(name.strip()) <= 80 or "\0" in name:
         raise TokenInvalid("name: 1 to 80 characters are expected.")
     if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
         raise TokenInvalid(f"scopes: one or more of {', '.join(SCOPES)} are expected.")
     if not isinstance(tiers, list) or not tiers or any(tier not in TIERS for tier in tiers):
-        raise TokenInvalid(f"tiers: one or more of {', '.join(TIERS)} are expected; a token never reaches sacred memories.")
+        raise TokenInvalid(
+            f"tiers: one or more of {', '.join(TIERS)} are expected; a token never reaches sacred memories."
+        )
     if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= DAYS_MAX:
         raise TokenInvalid(f"expires_in_days: 1 to {DAYS_MAX} is expected.")
     return name.strip(), sorted(set(scopes)), sorted(set(tiers)), days
@@ -68,7 +84,10 @@ def revoke_token(request: HttpRequest, person: Person, token_id: str) -> None:
 
 def tokens(person: Person) -> list[dict[str, Any]]:
     """Return the person's tokens, newest first, without their secrets."""
-    return [_said(row) for row in AccessToken.objects.filter(person=person).order_by("-created_at")[:200]]
+    return [
+        _said(row)
+        for row in AccessToken.objects.filter(person=person).order_by("-created_at")[:200]
+    ]
 
 
 def _said(row: AccessToken) -> dict[str, Any]:

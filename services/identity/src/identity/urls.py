@@ -6,7 +6,7 @@ from allauth.headless.constants import Client
 from allauth.headless.mfa import views as mfa
 from django.urls import URLPattern, path
 
-from identity import views
+from identity import passkeys, views
 
 V1 = "_allauth/browser/v1/"
 
@@ -22,14 +22,14 @@ urlpatterns = [
     _api("auth/reauthenticate", account.ReauthenticateView),
     _api("auth/2fa/authenticate", mfa.AuthenticateView),
     _api("auth/2fa/reauthenticate", mfa.ReauthenticateView),
-    _api("auth/webauthn/login", mfa.LoginWebAuthnView),
-    _api("auth/webauthn/authenticate", mfa.AuthenticateWebAuthnView),
-    _api("auth/webauthn/reauthenticate", mfa.ReauthenticateWebAuthnView),
+    _api("auth/webauthn/login", passkeys.Login),
+    _api("auth/webauthn/authenticate", passkeys.Authenticate),
+    _api("auth/webauthn/reauthenticate", passkeys.Reauthenticate),
     _api("auth/sessions", views.HouseSessionsView),
     _api("account/password/change", account.ChangePasswordView),
     _api("account/authenticators", mfa.AuthenticatorsView),
     _api("account/authenticators/totp", mfa.ManageTOTPView),
-    _api("account/authenticators/webauthn", mfa.ManageWebAuthnView),
+    _api("account/authenticators/webauthn", passkeys.Manage),
     _api("account/authenticators/recovery-codes", mfa.ManageRecoveryCodesView),
     path("auth/me", views.me),
     path("auth/setup", views.setup),

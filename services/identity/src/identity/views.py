@@ -18,20 +18,43 @@ from kit.errors import Internal
 from kit.metrics import CONTENT_TYPE
 
 from identity import audit, metrics, people, regulation, tokens
-from identity.answers import aal_of, answer, body_of, coded, fresh, methods, owner_only, person_of, signed_in, text_of, whole_of
+from identity.answers import (
+    aal_of,
+    answer,
+    body_of,
+    coded,
+    fresh,
+    methods,
+    owner_only,
+    person_of,
+    signed_in,
+    text_of,
+    whole_of,
+)
 from identity.client import client_ip
-from identity.errors import CsrfRejected, DatabaseAway, InvalidInput, NotFound, SessionUnknown, SlowDown
+from identity.errors import (
+    CsrfRejected,
+    DatabaseAway,
+    InvalidInput,
+    NotFound,
+    SessionUnknown,
+    SlowDown,
+)
 from identity.house.models import Role
 
 log = logs.get(__name__)
 # Letters that no browser turns into something else: a backslash is a slash to some, a tab is nothing to others.
-OWN_PAGE = re.compile(r"/[A-Za-z0-9/_.~-]{0,200}(?:\?[A-Za-z0-9=&_.~%+-]{0,500})?(?:#[A-Za-z0-9_-]{0,100})?")
+OWN_PAGE = re.compile(
+    r"/[A-Za-z0-9/_.~-]{0,200}(?:\?[A-Za-z0-9=&_.~%+-]{0,500})?(?:#[A-Za-z0-9_-]{0,100})?"
+)
 
 
 def _me(request: HttpRequest, status: int = 200) -> HttpResponse:
     person = person_of(request)
     session = request.session
-    auth_time = max((r["at"] for r in session.get("account_authentication_methods", [])), default=None)
+    auth_time = max(
+        (r["at"] for r in session.get("account_authentication_methods", [])), default=None
+    )
     return answer(
         {
             "subject": str(person.pk),
@@ -69,7 +92,9 @@ def _setup_state(request: HttpRequest) -> HttpResponse:
 def _setup(request: HttpRequest) -> HttpResponse:
     body = body_of(request)
     buckets = _regulated(request)
-    person = people.claim_house(request, text_of(body, "token"), text_of(body, "username"), text_of(body, "password"))
+    person = people.claim_house(
+        request, text_of(body, "token"), text_of(body, "username"), text_of(body, "password")
+    )
     regulation.give_back(buckets)
     people.sign_in(request, person)
     return _me(request, 201)
@@ -90,7 +115,9 @@ def _invite(request: HttpRequest) -> HttpResponse:
     label = body.get("label", "")
     if not isinstance(label, str) or len(label) > 80 or "\0" in label:
         raise InvalidInput("label: at most 80 characters are expected.")
-    hours = whole_of(body.get("expires_in_hours", 72), "expires_in_hours", 1, people.INVITE_HOURS_MAX)
+    hours = whole_of(
+        body.get("expires_in_hours", 72), "expires_in_hours", 1, people.INVITE_HOURS_MAX
+    )
     invite, token = people.make_invite(person_of(request), label, role, hours)
     audit.record(request, "invite.made", "ok", detail={"invite": str(invite.pk), "role": role})
     return answer(
@@ -115,7 +142,9 @@ def _revoke_invite(request: HttpRequest, invite_id: uuid.UUID) -> HttpResponse:
 def _accept(request: HttpRequest) -> HttpResponse:
     body = body_of(request)
     buckets = _regulated(request)
-    person = people.accept_invite(request, text_of(body, "token"), text_of(body, "username"), text_of(body, "password"))
+    person = people.accept_invite(
+        request, text_of(body, "token"), text_of(body, "username"), text_of(body, "password")
+    )
     regulation.give_back(buckets)
     people.sign_in(request, person)
     return _me(request, 201)
@@ -179,7 +208,13 @@ class HouseSessionsView(SessionsView):
 
 def csrf_rejected(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Answer Django's refusal with a code, and keep account of it."""
-    audit.record(request, "csrf.rejected", "denied", code=CsrfRejected.code, detail={"path": request.path[:120]})
+    audit.record(
+        request,
+        "csrf.rejected",
+        "denied",
+        code=CsrfRejected.code,
+        detail={"path": request.path[:120]},
+    )
     return coded(CsrfRejected())
 
 

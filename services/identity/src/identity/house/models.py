@@ -30,7 +30,9 @@ class Person(AbstractBaseUser):
     """Someone who lives in the house. `id` is the subject every other service knows them by."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    username = models.CharField(max_length=32, unique=True, validators=[RegexValidator(USERNAME_PATTERN)])
+    username = models.CharField(
+        max_length=32, unique=True, validators=[RegexValidator(USERNAME_PATTERN)]
+    )
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.MEMBER)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -82,8 +84,12 @@ class Invite(models.Model):
     token_hash = models.CharField(max_length=64, unique=True)
     label = models.CharField(max_length=80, default="", blank=True)
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.MEMBER)
-    person = models.ForeignKey(Person, null=True, on_delete=models.CASCADE, related_name="recoveries")
-    created_by = models.ForeignKey(Person, null=True, on_delete=models.CASCADE, related_name="invites")
+    person = models.ForeignKey(
+        Person, null=True, on_delete=models.CASCADE, related_name="recoveries"
+    )
+    created_by = models.ForeignKey(
+        Person, null=True, on_delete=models.CASCADE, related_name="invites"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -154,4 +160,6 @@ class AuditEvent(models.Model):
 
     class Meta:
         db_table = "audit_event"
-        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["subject", "-id"], name="audit_event_subject")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["subject", "-id"], name="audit_event_subject")
+        ]
