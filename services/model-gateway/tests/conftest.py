@@ -249,11 +249,13 @@ async def outsider() -> AsyncIterator[Outsider]:
         yield script
 
 
-async def listen(script: Outsider, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
+async def listen(
+    script: Outsider, tls: ssl.SSLContext | None, port: int | None = None
+) -> AsyncIterator[None]:
     """Serve the script until the test ends."""
     runner = web.AppRunner(script.app(), handler_cancellation=True, shutdown_timeout=0.2)
     await runner.setup()
-    script.port = free_port()
+    script.port = port or free_port()
     await web.TCPSite(runner, "127.0.0.1", script.port, ssl_context=tls).start()
     yield
     script.release.set()

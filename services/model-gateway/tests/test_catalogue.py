@@ -7,6 +7,7 @@ import pytest
 import yaml
 from model_gateway.app import build
 from model_gateway.catalogue import read
+from model_gateway.domain import choose
 from model_gateway.errors import CatalogueInvalid
 
 from .conftest import book
@@ -129,3 +130,27 @@ def test_a_key_that_cannot_be_used_stops_the_start(
     content["backends"]["outsider"] = {**OUTSIDE, "api_key_secret": "backend_cloud_api_key"}
     with pytest.raises(CatalogueInvalid, match="backend_cloud_api_key"):
         build(settings_for(content, LARES_EGRESS_PROXY_URL="http://127.0.0.1:3128"))
+
+
+@pytest.mark.parametrize("instead", ["nobody", "mapper", "talker"])
+def test_private_text_is_handed_to_a_chat_model_of_the_house_or_the_file_is_refused(
+    tmp_path: Path, instead: str
+) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["cloud"] = OUTSIDE
+    content["models"]["talker"]["backend"] = "cloud"
+    content["models"]["talker"]["when_private"] = instead
+    with pytest.raises(CatalogueInvalid, match="when_private"):
+        read(write(tmp_path, content), {})
+
+
+def test_the_runbooks_example_can_be_pasted_into_the_shipped_file(tmp_path: Path) -> None:
+    runbook = (SHIPPED.parents[1] / "docs" / "runbooks" / "models.md").read_text()
+    example = yaml.safe_load(runbook.split("```yaml\n")[1].split("```")[0])
+    content = yaml.safe_load(SHIPPED.read_text())
+    for part in ("backends", "models"):
+        content[part].update(example[part])
+    catalogue = read(write(tmp_path, content), VARIABLES)
+    route = choose(catalogue, "lares-small", "chat", "convenience", ())
+    assert route.backend_name == "provider"
+    assert choose(catalogue, "lares-small", "chat", "sensitive", ()).backend_name == "local-llm"

@@ -11,7 +11,7 @@ import pytest
 from model_gateway.app import build
 from model_gateway.settings import Settings
 
-from .conftest import WORDS, Outsider, Served, book, free_port, serving
+from .conftest import WORDS, Outsider, Served, book, free_port, listen, serving
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 
@@ -255,6 +255,21 @@ async def test_a_dead_backend_is_tried_three_times_and_then_left_alone(
         assert asyncio.get_running_loop().time() - began < 0.3
         listed = (await gateway.client.models.list()).data
         assert [model.to_dict()["available"] for model in listed] == [False, False]
+
+
+async def test_a_backend_that_is_just_starting_is_waited_for(
+    settings_for: Callable[..., Settings],
+) -> None:
+    script = Outsider()
+    script.port = free_port()
+    with serving(build(settings_for(book(script.url)))) as gateway:
+        asking = asyncio.create_task(
+            gateway.client.chat.completions.create(model="talker", messages=HELLO)
+        )
+        await asyncio.sleep(0.1)
+        async for _ in listen(script, None, script.port):
+            assert (await asking).choices[0].message.content == "".join(WORDS)
+            assert len(script.asked) == 1
 
 
 async def test_the_callers_trace_reaches_a_backend_in_the_house_and_its_other_headers_do_not(

@@ -1,5 +1,6 @@
 """What may be asked of which model: decided without a wire."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,12 @@ BOOK = Catalogue.model_validate(
             },
             "large": {"backend": "cloud", "kind": "chat", "context_tokens": 1000},
             "clinic": {"backend": "trusted", "kind": "chat", "context_tokens": 1000},
+            "careful": {
+                "backend": "cloud",
+                "kind": "chat",
+                "context_tokens": 1000,
+                "when_private": "small",
+            },
             "asleep": {"backend": "resting", "kind": "chat", "context_tokens": 1000},
             "off": {"backend": "home", "kind": "chat", "context_tokens": 1000, "enabled": False},
             "map": {"backend": "home", "kind": "embeddings", "context_tokens": 100},
@@ -46,13 +53,27 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 def test_a_request_that_says_nothing_of_its_tier_is_taken_for_sacred() -> None:
-    assert read_tier(None) == "sacred"
+    assert read_tier([]) == "sacred"
 
 
 @pytest.mark.parametrize("header", ["", "Sacred", "public", "convenience,sacred", "sacred "])
 def test_a_tier_that_does_not_exist_is_refused_and_not_guessed(header: str) -> None:
     with pytest.raises(RequestInvalid):
-        read_tier(header)
+        read_tier([header])
+
+
+@pytest.mark.parametrize("headers", [["convenience", "sacred"], ["convenience", "convenience"]])
+def test_a_tier_that_is_said_twice_is_refused(headers: list[str]) -> None:
+    with pytest.raises(RequestInvalid):
+        read_tier(headers)
+
+
+def test_private_text_is_answered_by_the_model_of_the_house_that_the_file_names() -> None:
+    assert choose(BOOK, "careful", "chat", "convenience", ()).backend_name == "cloud"
+    for tier in ("sensitive", "sacred"):
+        assert choose(BOOK, "careful", "chat", tier, ()).name == "small"
+    with pytest.raises(ModelOff):
+        choose(BOOK, "careful", "chat", "sacred", {"small"})
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,7 @@ def test_sacred_text_never_leaves_the_house(tier: Tier, name: str, kind: Any) ->
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ModelUnknown, match="asleep, clinic, large, off, small"):
+    with pytest.raises(ModelUnknown, match="asleep, careful, clinic, large, off, small"):
         choose(BOOK, "gpt", "chat", "convenience", ())
 
 
@@ -144,9 +165,12 @@ def test_an_answer_is_bounded_where_nobody_bounds_it() -> None:
 
 
 @pytest.mark.parametrize("key", ["max_tokens", "max_completion_tokens"])
-def test_a_bound_within_the_models_is_kept(key: str) -> None:
-    payload = small({key: 7}).payload
-    assert payload[key] == 7
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_a_bound_is_sent_under_the_name_that_the_backend_knows(key: str, field: str) -> None:
+    route = choose(BOOK, "small", "chat", "sacred", ())
+    renamed = replace(route, model=route.model.model_copy(update={"tokens_field": field}))
+    payload = read_chat({"model": "small", **HELLO, key: 7}, renamed).payload
+    assert payload[field] == 7
     assert len({"max_tokens", "max_completion_tokens"} & set(payload)) == 1
 
 

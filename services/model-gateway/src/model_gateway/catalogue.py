@@ -101,6 +101,8 @@ class Model(Part):
     inputs_max: Annotated[int, Field(ge=1, le=2048)] = 64
     dimensions: Annotated[int, Field(ge=1, le=8192)] | None = None
     extra_fields: tuple[str, ...] = ()
+    tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    when_private: Name | None = None
     enabled: bool = True
 
 
@@ -118,7 +120,20 @@ class Catalogue(Part):
                 raise ValueError(
                     f"model {name} names the backend {model.backend}, which is not in the file"
                 )
+            if model.when_private is not None:
+                self._check_instead(name, model, model.when_private)
         return self
+
+    def _check_instead(self, name: str, model: Model, instead: str) -> None:
+        other = self.models.get(instead)
+        if other is None or other.kind != model.kind:
+            raise ValueError(f"when_private of {name} names no {model.kind} model of the file")
+        # So that a request is handed on once at most.
+        if (
+            self.backends.get(other.backend, None) is None
+            or not self.backends[other.backend].in_house
+        ):
+            raise ValueError(f"when_private of {name} must name a model that runs in the house")
 
 
 def _may_be_in_house(host: str) -> bool:

@@ -3,10 +3,11 @@
 `choose` decides in this order:
 1. the model's name is known, and of the kind that was asked;
 2. neither the model nor its backend is switched off;
-3. the backend may see text of the request's tier.
+3. the backend may see text of the request's tier; where it may not, the model that the file names for private text
+   is asked instead, and where there is none the request is refused.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -89,10 +90,12 @@ class EmbedAsk:
     base64: bool
 
 
-def read_tier(header: str | None) -> Tier:
+def read_tier(headers: Sequence[str]) -> Tier:
     """Return the most private tier in a request. A caller that says nothing is taken to say `sacred`."""
-    if header is None:
+    if not headers:
         return "sacred"
+    # Two values that differ would be read differently by whoever stands between: refused like a wrong one.
+    header = headers[0] if len(headers) == 1 else ""
     if header not in TIERS:
         raise RequestInvalid(f"X-Lares-Max-Tier is none of {', '.join(TIERS)}.")
     return header
@@ -123,6 +126,8 @@ def choose(
     if is_off(name, model, backend, disabled):
         raise ModelOff(f"The model {name} is switched off.")
     if TIERS.index(tier) > TIERS.index(backend.tier_limit):
+        if model.when_private is not None:
+            return choose(catalogue, model.when_private, kind, tier, disabled)
         raise TierRefused(
             f"The model {name} may be shown text up to the tier {backend.tier_limit}; this request is {tier}."
         )
@@ -215,16 +220,14 @@ def _content_chars(content: Any, index: int) -> int:
 
 def _bound_tokens(payload: Fields, model: Model) -> None:
     limit = min(model.output_tokens_max, model.context_tokens)
-    for key in ("max_completion_tokens", "max_tokens"):
-        wanted = payload.get(key)
-        if wanted is None:
-            payload.pop(key, None)
-        elif not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-            raise RequestInvalid(f"`{key}` is not a positive number.")
-        elif wanted > limit:
+    wanted = [payload.pop(key, None) for key in ("max_completion_tokens", "max_tokens")]
+    asked = [number for number in wanted if number is not None]
+    for number in asked:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise RequestInvalid("`max_tokens` is not a positive number.")
+        if number > limit:
             raise TooManyTokens(
-                f"{wanted} tokens are asked for; this model answers with at most {limit}."
+                f"{number} tokens are asked for; this model answers with at most {limit}."
             )
-    if "max_tokens" not in payload and "max_completion_tokens" not in payload:
-        # Without a bound a small model that loses its thread writes until its context is full.
-        payload["max_tokens"] = limit
+    # Without a bound a small model that loses its thread writes until its context is full.
+    payload[model.tokens_field] = min(asked, default=limit)

@@ -134,7 +134,7 @@ class Api:
         }
 
     def _choose(self, request: Request, fields: Fields, kind: Kind) -> Route:
-        tier = read_tier(request.headers.get(TIER_HEADER))
+        tier = read_tier(request.headers.getlist(TIER_HEADER))
         return choose(self.catalogue, fields.get("model"), kind, tier, self.disabled)
 
 
