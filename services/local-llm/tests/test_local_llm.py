@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.settings import read
 from local_llm.cores import choose_threads, quota_cores
-from local_llm.errors import ModelInvalid, ModelMissing
-from local_llm.server import check_model, make_params
+from local_llm.errors import BindRefused, ModelInvalid, ModelMissing
+from local_llm.server import check_bind, check_model, make_params
 from local_llm.settings import Settings
 
 
@@ -73,3 +73,10 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path.write_text("<html>not found</html>")
     with pytest.raises(ModelInvalid):
         check_model(path)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "", "local-llm", "*"])
+def test_it_never_listens_on_every_address(bind: str) -> None:
+    with pytest.raises(BindRefused):
+        check_bind(bind)
+    check_bind("10.89.31.2")

@@ -3,6 +3,13 @@
 from kit.errors import KitError
 
 
+class BindRefused(KitError):
+    code = "inference.bind_refused"
+    status = 500
+    reason = "The model server listens on one address of its own network, never on all of them."
+    fix = "Set LARES_BIND to the service's address in compose."
+
+
 class ModelMissing(KitError):
     code = "inference.model_missing"
     status = 500
