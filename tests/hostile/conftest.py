@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.hostile.house import HOST, House, local_house
+from tests.hostile.house import HOST, House
+from tests.hostile.parts import local_house
 from tests.hostile.stack import stack_command
 
 STACK_URL = "LARES_TEST_URL"

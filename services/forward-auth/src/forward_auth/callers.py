@@ -7,6 +7,7 @@ import hmac
 import re
 from collections import OrderedDict
 from datetime import timedelta
+from typing import Any
 
 from contracts.identity import AUDIENCE, CALLER_TTL_SECONDS_MAX, ISSUER, Caller
 from kit.auth import ALGORITHM, CallerSigner
@@ -18,7 +19,7 @@ from forward_auth.store import SessionRow, TokenRow
 REUSE_SECONDS = 120.0
 MINTED_MAX = 2048
 LATE_SECONDS_MAX = 600
-TOKEN_MARK = "pat:"
+PAT_MARK = "pat:"
 _TOKEN = re.compile(r"lares_pat_([0-9a-f]{16})_([0-9a-f]{64})")
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
@@ -71,7 +72,7 @@ def caller_of_token(row: TokenRow) -> Caller:
         db_role=db_role,
         scopes=row.scopes,
         read_only=not writes,
-        session_id=f"{TOKEN_MARK}{row.id}",
+        session_id=f"{PAT_MARK}{row.id}",
         auth_time=row.created_at,
     )
 
@@ -83,9 +84,8 @@ class Mint:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         self._signer = CallerSigner(signing_key_pem, clock)
-        self._public_key = load_pem_private_key(
-            signing_key_pem.encode(), password=None
-        ).public_key()
+        private: Any = load_pem_private_key(signing_key_pem.encode(), password=None)
+        self._public_key: Any = private.public_key()
         self._clock = clock
         self._minted: OrderedDict[str, tuple[Caller, float, str]] = OrderedDict()
 
@@ -118,7 +118,7 @@ class Mint:
         import jwt
         from pydantic import ValidationError
 
-        options = {"require": ["exp", "sub", "aud", "iss"], "verify_exp": False}
+        options: Any = {"require": ["exp", "sub", "aud", "iss"], "verify_exp": False}
         try:
             claims = jwt.decode(
                 token,

@@ -18,7 +18,7 @@ log = logs.get(__name__)
 CHANNEL = "lares_session"
 PROBE_SECONDS = 2.0
 PROBE_SECONDS_MAX = 1.0
-CONNECT_SECONDS_MAX = 3.0
+CONNECT_SECONDS_MAX = 3
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 

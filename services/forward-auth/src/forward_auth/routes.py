@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from forward_auth.account import Account
 from forward_auth.callers import (
-    TOKEN_MARK,
+    PAT_MARK,
     Mint,
     caller_of_session,
     caller_of_token,
@@ -87,7 +87,7 @@ class Inside:
         asked = await _body(request, SessionRequest)
         caller = self._mint.read(asked.caller)
         if caller.kind == "token":
-            row = await self._found(caller.session_id.removeprefix(TOKEN_MARK))
+            row = await self._found(caller.session_id.removeprefix(PAT_MARK))
             alive = caller_of_token(row) if row else None
         else:
             session = await _or_unavailable(self._store.session(caller.session_id))

@@ -96,7 +96,7 @@ def page(reader: Person, limit: int, before: int | None) -> tuple[list[dict[str,
             "pk", "username"
         )
     )
-    events = [
+    events: list[dict[str, Any]] = [
         {
             "id": row.id,
             "at": row.at.isoformat(),

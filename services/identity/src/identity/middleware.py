@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.db import InterfaceError, OperationalError
@@ -62,7 +64,7 @@ class EdgeMiddleware:
             method = request.method if request.method in metrics.METHODS else "OTHER"
             route = request.resolver_match.route if request.resolver_match else "unrouted"
             metrics.METRICS.observe(method, route, response.status_code, time.monotonic() - began)
-            response.headers["X-Correlation-Id"] = here.trace_id
+            response["X-Correlation-Id"] = here.trace_id
             response.headers.setdefault("Cache-Control", "no-store")
             if isinstance(response, HttpResponse):
                 # Without a length the server would close the edge's connection after every answer.
@@ -110,10 +112,9 @@ class DoorMiddleware:
     def _explain(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if not isinstance(response, HttpResponse):
             return response
-        try:
+        body: dict[str, Any] = {"status": response.status_code}
+        with contextlib.suppress(ValueError):
             body = json.loads(response.content)
-        except ValueError:
-            body = {"status": response.status_code}
         if "error" in body:
             return response
         error = _error_for(request, response.status_code, body)
@@ -131,8 +132,7 @@ class DoorMiddleware:
             )
         body.update(error.body())
         response.content = json.dumps(body).encode()
-        response.headers["Content-Type"] = "application/json"
-        response.headers["Content-Length"] = str(len(response.content))
+        response["Content-Type"] = "application/json"
         return response
 
 
@@ -140,7 +140,7 @@ def _is_sign_out(request: HttpRequest) -> bool:
     return request.method == "DELETE" and request.path.endswith(("/auth/session", "/auth/sessions"))
 
 
-def _error_for(request: HttpRequest, status: int, body: dict) -> KitError:
+def _error_for(request: HttpRequest, status: int, body: dict[str, Any]) -> KitError:
     """Name what allauth meant by a status and its own codes."""
     codes = {e.get("code") for e in body.get("errors") or [] if isinstance(e, dict)}
     if status == 429 or codes & _SLOW_CODES:

@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from kit import logs
 from kit.http import check_bind
@@ -92,7 +92,7 @@ class Background(threading.Thread):
             log.exception("housekeeping.failed", error)
 
 
-def run(settings: Settings, application: Callable[..., object]) -> None:
+def run(settings: Settings, application: Any) -> None:
     """Serve until SIGTERM; running requests get `stop_seconds` to finish."""
     import waitress.server
 
