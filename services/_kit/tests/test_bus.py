@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,61 +14,10 @@ from kit import trace
 from kit.bus import Bus, BusDenied, BusFull, BusUnavailable, ContentRefused, Message
 from kit.metrics import Metrics
 from kit.pool import Pool
+from kit.testing.bus import DEAD, KEY, TOPIC, Heard, both, consuming, until
 from kit.testing.data import Postgres, Valkey
 
 pytestmark = pytest.mark.integration
-TOPIC = "memory.changed.v1"
-DEAD = "orchestrator:dead:memory.changed.v1"
-KEY = "lares:stream:memory.changed.v1"
-
-
-class Heard:
-    """A handler that remembers, and fails as long as `failing` says."""
-
-    def __init__(self, failing: Callable[[Message], Exception | None] = lambda _: None) -> None:
-        self.messages: list[Message] = []
-        self.traces: list[str] = []
-        self._failing = failing
-
-    async def __call__(self, message: Message) -> None:
-        self.messages.append(message)
-        current = trace.current()
-        self.traces.append(current.trace_id if current else "")
-        if error := self._failing(message):
-            raise error
-
-    async def count(self, number: int, seconds: float = 10.0) -> None:
-        """Return when `number` messages were heard."""
-        async with asyncio.timeout(seconds):
-            while len(self.messages) < number:
-                await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def both(valkey: Valkey, metrics: Metrics | None = None):
-    """Who publishes memory.changed.v1 in the house, and who consumes it in a group."""
-    async with Bus.open(valkey.broker("memory")) as source:
-        async with Bus.open(valkey.broker("orchestrator"), metrics=metrics) as bus:
-            yield source, bus
-
-
-@contextlib.asynccontextmanager
-async def consuming(bus: Bus, handler, **options):
-    """Consume while the block runs, with times short enough for a test."""
-    options = {"handler_s_max": 0.3, "claim_idle_s": 0.4, "tries_max": 3, **options}
-    task = asyncio.create_task(bus.consume(TOPIC, "orchestrator", "one", handler, **options))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_message_arrives_once_with_its_ids_and_its_trace(valkey: Valkey) -> None:
@@ -115,7 +62,7 @@ async def test_a_failed_message_is_tried_again_and_then_handled(valkey: Valkey) 
         await source.publish(TOPIC, {"n": 1})
         async with consuming(bus, heard):
             await heard.count(2)
-            await _until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
+            await until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
     assert [message.deliveries for message in heard.messages] == [1, 2]
     assert valkey.client().exists(DEAD) == 0
 
@@ -129,7 +76,7 @@ async def test_a_poison_message_ends_as_a_dead_letter_and_the_next_one_passes(
         poison = await source.publish(TOPIC, {"n": 1})
         await source.publish(TOPIC, {"n": 2})
         async with consuming(bus, heard):
-            await _until(lambda: valkey.client().exists(DEAD))
+            await until(lambda: valkey.client().exists(DEAD))
     [(_, letter)] = valkey.client().xrange(DEAD)
     assert letter["event_id"] == str(poison)
     assert letter["reason"] == "ValueError"
@@ -153,18 +100,18 @@ async def test_an_entry_that_is_not_ours_is_put_aside_at_once(valkey: Valkey) ->
     heard = Heard()
     async with both(valkey) as (_source, bus):
         async with consuming(bus, heard):
-            await _until(lambda: valkey.client().exists(DEAD))
+            await until(lambda: valkey.client().exists(DEAD))
     assert heard.messages == []
 
 
 async def test_a_handler_whose_dependency_is_away_waits_and_loses_no_try(valkey: Valkey) -> None:
     heard = Heard()
-    heard._failing = lambda _: BusUnavailable() if len(heard.messages) < 5 else None
+    heard.failing = lambda _: BusUnavailable() if len(heard.messages) < 5 else None
     async with both(valkey) as (source, bus):
         await source.publish(TOPIC, {"n": 1})
         async with consuming(bus, heard):
             await heard.count(5, seconds=20)
-            await _until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
+            await until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
     assert valkey.client().exists(DEAD) == 0
 
 
@@ -178,7 +125,7 @@ async def test_a_handler_that_hangs_is_cut_off_and_counted_as_failed(valkey: Val
     async with both(valkey) as (source, bus):
         await source.publish(TOPIC, {"n": 1})
         async with consuming(bus, hang):
-            await _until(lambda: valkey.client().exists(DEAD))
+            await until(lambda: valkey.client().exists(DEAD))
     assert len(begun) == 3
 
 
@@ -227,7 +174,7 @@ async def test_a_message_whose_consumer_was_killed_is_delivered_again(
         idle_s = 30.0 if successor == "same" else 0.4
         async with consuming(bus, heard, claim_idle_s=idle_s):
             await heard.count(1)
-            await _until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
+            await until(lambda: valkey.client().xpending(KEY, "orchestrator")["pending"] == 0)
     assert [message.event_id for message in heard.messages] == [event_id]
     assert heard.messages[0].deliveries == 2
 
@@ -246,7 +193,7 @@ async def test_a_message_that_kills_every_process_is_given_up_after_its_tries(
             KEY, "orchestrator", "one", 0, [found["message_id"]], retrycount=3, justid=True
         )
         async with consuming(bus, heard):
-            await _until(lambda: client.exists(DEAD))
+            await until(lambda: client.exists(DEAD))
     [(_, letter)] = valkey.client().xrange(DEAD)
     assert letter["reason"] == "tries exhausted"
     assert heard.messages == []
@@ -268,7 +215,7 @@ async def test_a_redelivered_event_changes_the_database_once(valkey: Valkey, pg:
         for _ in range(3):
             await source.publish(TOPIC, {"n": 1}, event_id=event_id)
         async with consuming(bus, handler):
-            await _until(lambda: len(done) == 3)
+            await until(lambda: len(done) == 3)
         assert sorted(done) == [False, False, True]
         with pytest.raises(RuntimeError):
             async with pool.own() as connection:
@@ -358,7 +305,7 @@ async def test_a_poison_message_in_a_full_valkey_stays_until_its_letter_can_be_w
         await source.publish(TOPIC, {"n": 1})
         async with consuming(bus, heard, tries_max=1):
             await heard.count(1)
-            await _until(lambda: client.exists(DEAD))
+            await until(lambda: client.exists(DEAD))
             client.delete(DEAD)
             await source.publish(TOPIC, {"n": 2})
             client.config_set("maxmemory", "1")
@@ -366,7 +313,7 @@ async def test_a_poison_message_in_a_full_valkey_stays_until_its_letter_can_be_w
             await asyncio.sleep(0.5)
             assert client.xpending(KEY, "orchestrator")["pending"] >= 0
             client.config_set("maxmemory", "96mb")
-            await _until(lambda: client.exists(DEAD))
+            await until(lambda: client.exists(DEAD))
     assert client.xpending(KEY, "orchestrator")["pending"] == 0
 
 
@@ -389,67 +336,6 @@ async def test_a_stream_that_is_not_a_services_own_is_denied_by_valkey_itself(
     await denied("dashboard", "memory.changed.v1", "consume")
 
 
-async def test_every_follower_hears_what_is_published_after_it_came(valkey: Valkey) -> None:
-    async with (
-        Bus.open(valkey.broker("memory")) as source,
-        Bus.open(valkey.broker("dashboard")) as bus,
-    ):
-        await source.publish(TOPIC, {"n": 0})
-        async with bus.tail(TOPIC) as first, bus.tail(TOPIC) as second:
-            for number in (1, 2, 3):
-                await source.publish(TOPIC, {"n": number})
-            for follower in (first, second):
-                heard = [
-                    (await asyncio.wait_for(anext(follower), 5)).payload["n"] for _ in range(3)
-                ]
-                assert heard == [1, 2, 3]
-            # One blocked read serves both.
-            listed = valkey.client().client_list()
-            assert [c["cmd"] for c in listed if c["user"] == "dashboard"].count("xread") == 1
-        async with bus.tail(TOPIC) as third:
-            await source.publish(TOPIC, {"n": 4})
-            assert (await asyncio.wait_for(anext(third), 5)).payload["n"] == 4
-
-
-async def test_a_slow_follower_keeps_the_newest_and_knows_how_many_it_missed(
-    valkey: Valkey,
-) -> None:
-    async with (
-        Bus.open(valkey.broker("memory")) as source,
-        Bus.open(valkey.broker("dashboard")) as bus,
-    ):
-        async with bus.tail(TOPIC) as events:
-            for number in range(300):
-                await source.publish(TOPIC, {"n": number})
-            await _until(lambda: events.missed == 44)
-            assert (await anext(events)).payload["n"] == 44
-
-
-async def test_a_follower_hears_on_after_a_restart_of_valkey(valkey: Valkey) -> None:
-    async with (
-        Bus.open(valkey.broker("memory")) as source,
-        Bus.open(valkey.broker("dashboard")) as bus,
-    ):
-        async with bus.tail(TOPIC) as events:
-            await asyncio.to_thread(valkey.container.restart)
-            await asyncio.to_thread(valkey.wait)
-            await source.publish(TOPIC, {"n": 1})
-            assert (await asyncio.wait_for(anext(events), 15)).payload["n"] == 1
-
-
-async def test_closing_the_bus_ends_its_followers(valkey: Valkey) -> None:
-    bus = Bus.open(valkey.broker("dashboard"))
-
-    async def follow() -> int:
-        async with bus.tail(TOPIC) as events:
-            return len([message async for message in events])
-
-    task = asyncio.create_task(follow())
-    await asyncio.sleep(0.3)
-    await bus.close()
-    assert await asyncio.wait_for(task, 5) == 0
-
-
 async def test_lag_counts_what_a_group_has_not_been_handed(valkey: Valkey) -> None:
     heard = Heard()
     async with both(valkey) as (source, bus):
@@ -458,7 +344,7 @@ async def test_lag_counts_what_a_group_has_not_been_handed(valkey: Valkey) -> No
             await heard.count(1)
         # A read that was left blocking would still be handed the next message.
         client = valkey.client()
-        await _until(lambda: all(c["cmd"] != "xreadgroup" for c in client.client_list()))
+        await until(lambda: all(c["cmd"] != "xreadgroup" for c in client.client_list()))
         await source.publish(TOPIC, {"n": 2})
         await source.publish(TOPIC, {"n": 3})
         assert await bus.lag(TOPIC, "orchestrator") == 2

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from kit import ids, logs, trace
-from kit.bus.errors import stop_if_cancelled
 from kit.bus.message import CHARS_MAX, TOPIC
 from kit.clock import Clock
 from kit.errors import KitError
@@ -93,7 +92,6 @@ class Relay:
         """Publish until cancelled, over every restart of Postgres and Valkey."""
         pause_s = _PAUSE_S_MIN
         while True:
-            stop_if_cancelled()
             self._woken.clear()
             try:
                 published = await self.publish_batch()
@@ -105,7 +103,8 @@ class Relay:
             pause_s = _PAUSE_S_MIN
             if published < self._batch:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):
+                        await self._woken.wait()
 
     async def publish_batch(self) -> int:
         """Publish up to one batch and return how many rows left. Raises DataUnavailable and the bus's errors.

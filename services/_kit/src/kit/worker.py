@@ -28,6 +28,7 @@ from celery import Celery, bootsteps, signals
 from celery.exceptions import Reject
 
 from kit import ids, logs, trace
+from kit.bus.errors import BusDenied, BusFull, BusUnavailable
 from kit.errors import KitError
 
 if TYPE_CHECKING:
@@ -233,17 +234,18 @@ def enqueue(app: JobsApp, name: str, **named_ids: Any) -> None:
     Raises ContentRefused, BusFull, BusUnavailable, BusDenied.
     """
     from kombu.exceptions import OperationalError
+    from redis import exceptions
 
-    from kit.bus.errors import BusUnavailable, coded
-
-    with coded():
-        try:
-            app.send_task(name, kwargs=named_ids)
-        except OperationalError as error:
-            if isinstance(error.__cause__, Exception):
-                with coded():
-                    raise error.__cause__ from None
-            raise BusUnavailable() from error
+    try:
+        app.send_task(name, kwargs=named_ids)
+    except (OperationalError, exceptions.RedisError, OSError) as error:
+        # Celery wraps the driver's error in its own, and the driver's is the one that says why.
+        driver = error.__cause__ if isinstance(error, OperationalError) else error
+        if isinstance(driver, exceptions.OutOfMemoryError):
+            raise BusFull() from None
+        if isinstance(driver, (exceptions.NoPermissionError, exceptions.AuthenticationError)):
+            raise BusDenied() from error
+        raise BusUnavailable() from error
 
 
 def serve(app: JobsApp, lifespan: Lifespan, *, health: Health | None = None) -> int:

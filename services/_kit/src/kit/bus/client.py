@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from uuid import UUID, uuid4
 
 from kit import trace
 from kit.bus.consumer import Consumer
-from kit.bus.errors import coded
 from kit.bus.message import Message, fields, stream_key
+from kit.bus.streams import Streams
 from kit.bus.tail import Fanout, Subscription
 from kit.clock import Clock
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 Handler = Callable[[Message], Awaitable[None]]
 LENGTH_MAX = 10_000
 _BLOCK_S = 10.0
-_COMMAND_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ class Bus:
     def __init__(
         self, broker: Broker, *, clock: Clock, metrics: BusMetrics | None, length_max: int
     ) -> None:
-        # A blocking read holds its connection, so readers have a pool and a time limit of their own.
-        self._commands = _client(broker, _COMMAND_S, 8)
-        self._readers = _client(broker, _BLOCK_S + _COMMAND_S, 16)
+        self._streams = Streams(broker)
         self._clock = clock
         self._metrics = metrics
         self._length_max = length_max
@@ -85,9 +81,7 @@ class Bus:
         """Return when followers have ended and connections are closed."""
         for fanout in list(self._fanouts.values()):
             await fanout.stop()
-        for client in (self._commands, self._readers):
-            with contextlib.suppress(Exception):
-                await client.aclose()
+        await self._streams.aclose()
 
     async def __aenter__(self) -> Bus:
         return self
@@ -97,8 +91,7 @@ class Bus:
 
     async def ping(self) -> None:
         """Return if Valkey answers. Raises BusUnavailable, BusDenied."""
-        with coded():
-            await self._commands.ping()
+        await self._streams.ping()
 
     async def publish(
         self,
@@ -115,10 +108,7 @@ class Bus:
         """
         event_id = event_id or uuid4()
         entry = fields(payload, event_id, traceparent or trace.outgoing())
-        with coded():
-            await self._commands.xadd(
-                stream_key(topic), entry, maxlen=self._length_max, approximate=True
-            )
+        await self._streams.add(stream_key(topic), entry, self._length_max)
         return event_id
 
     async def consume(
@@ -146,8 +136,7 @@ class Bus:
                 "claim_idle_s must exceed handler_s_max: a message still being handled would be claimed"
             )
         await Consumer(
-            commands=self._commands,
-            readers=self._readers,
+            streams=self._streams,
             clock=self._clock,
             metrics=self._metrics,
             topic=topic,
@@ -173,7 +162,7 @@ class Bus:
         if fanout is None or fanout.ended:
             missed = self._metrics.missed.labels(topic).inc if self._metrics else None
             fanout = self._fanouts[topic] = Fanout(
-                self._readers, topic, self._clock, _BLOCK_S, missed
+                self._streams, topic, self._clock, _BLOCK_S, missed
             )
         subscription = await fanout.subscribe()
         try:
@@ -183,29 +172,4 @@ class Bus:
 
     async def lag(self, topic: str, group: str) -> int:
         """Return how many messages `group` has not been handed yet. Raises BusUnavailable, BusDenied."""
-        with coded():
-            groups = await self._commands.xinfo_groups(stream_key(topic))
-        return next((int(found["lag"] or 0) for found in groups if found["name"] == group), 0)
-
-
-def _client(broker: Broker, timeout_s: float, connections_max: int) -> Any:
-    from redis.asyncio import BlockingConnectionPool, Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import ExponentialBackoff
-
-    pool = BlockingConnectionPool(
-        host=broker.host,
-        port=broker.port,
-        username=broker.user,
-        password=broker.password,
-        max_connections=connections_max,
-        timeout=_COMMAND_S,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=2.0,
-        socket_keepalive=True,
-        decode_responses=True,
-        protocol=2,
-        # One retry mends a connection that a restart broke; a second XADD of the same event id is harmless.
-        retry=Retry(ExponentialBackoff(base=0.05, cap=0.5), 1),
-    )
-    return Redis(connection_pool=pool)
+        return await self._streams.lag(stream_key(topic), group)

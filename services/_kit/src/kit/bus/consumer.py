@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit import logs, trace
-from kit.bus.errors import BusFull, BusUnavailable, coded, stop_if_cancelled
+from kit.bus.errors import BusFull, BusUnavailable
 from kit.bus.message import Message, dead_key, parse, stream_key
+from kit.bus.streams import Entry, NoGroup, Streams
 from kit.clock import Clock
 from kit.errors import KitError
 
@@ -34,8 +35,7 @@ _PAUSE_S_MIN, _PAUSE_S_MAX = 0.25, 10.0
 class Consumer:
     """See `Bus.consume`, which makes it."""
 
-    commands: Any
-    readers: Any
+    streams: Streams
     clock: Clock
     metrics: BusMetrics | None
     topic: str
@@ -59,7 +59,6 @@ class Consumer:
         pause_s = _PAUSE_S_MIN
         started = False
         while True:
-            stop_if_cancelled()
             try:
                 if not started:
                     await self._create_group()
@@ -69,12 +68,12 @@ class Consumer:
                 await self._claim_when_due()
                 await self._handle_new()
                 pause_s = _PAUSE_S_MIN
-            except (BusUnavailable, BusFull) as error:
+            except (BusUnavailable, BusFull, NoGroup) as error:
                 log.warning(
                     "bus.waiting",
                     topic=self.topic,
                     group=self.group,
-                    code=error.code,
+                    code=getattr(error, "code", "no group"),
                     seconds=pause_s,
                 )
                 await self.clock.sleep(pause_s)
@@ -83,25 +82,14 @@ class Consumer:
                 started = False
 
     async def _create_group(self) -> None:
-        from redis.exceptions import ResponseError
-
-        try:
-            with coded():
-                await self.commands.xgroup_create(
-                    self._stream, self.group, id="0" if self.from_start else "$", mkstream=True
-                )
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
+        await self.streams.create_group(self._stream, self.group, "0" if self.from_start else "$")
 
     async def _handle_own(self) -> None:
         after = "0"
         while True:
-            with coded():
-                answer = await self.commands.xreadgroup(
-                    self.group, self.name, {self._stream: after}, count=self.batch
-                )
-            entries = answer[0][1] if answer else []
+            entries = await self.streams.read_group(
+                self._stream, self.group, self.name, after, self.batch
+            )
             if not entries:
                 return
             after = entries[-1][0]
@@ -112,56 +100,34 @@ class Consumer:
             return
         start = "0-0"
         while True:
-            with coded():
-                start, entries, *_ = await self.commands.xautoclaim(
-                    self._stream,
-                    self.group,
-                    self.name,
-                    int(self.claim_idle_s * 1000),
-                    start,
-                    count=self.batch,
-                )
+            start, entries = await self.streams.claim_idle(
+                self._stream, self.group, self.name, self.claim_idle_s, start, self.batch
+            )
             await self._handle_again(entries)
             if start == "0-0":
                 break
-        await self._measure_lag()
+        if self.metrics:
+            lag = await self.streams.lag(self._stream, self.group)
+            self.metrics.lag.labels(self.topic, self.group).set(lag)
         self._claim_at = self.clock.monotonic() + self.claim_idle_s / 2
 
     async def _handle_new(self) -> None:
-        from redis.exceptions import ResponseError
-
-        try:
-            with coded():
-                answer = await self.readers.xreadgroup(
-                    self.group,
-                    self.name,
-                    {self._stream: ">"},
-                    count=self.batch,
-                    block=int(self.block_s * 1000),
-                )
-        except ResponseError as error:
-            if str(error).startswith("NOGROUP"):
-                raise BusUnavailable() from error
-            raise
-        for entry_id, entry in answer[0][1] if answer else []:
+        entries = await self.streams.read_group(
+            self._stream, self.group, self.name, ">", self.batch, self.block_s
+        )
+        for entry_id, entry in entries:
             await self._handle(entry_id, entry, 1)
 
-    async def _handle_again(self, entries: list[tuple[str, dict[str, str] | None]]) -> None:
+    async def _handle_again(self, entries: list[Entry]) -> None:
         if not entries:
             return
-        with coded():
-            pending = await self.commands.xpending_range(
-                self._stream,
-                self.group,
-                min=entries[0][0],
-                max=entries[-1][0],
-                count=self.batch * 4,
-            )
-        deliveries = {found["message_id"]: int(found["times_delivered"]) for found in pending}
+        deliveries = await self.streams.deliveries(
+            self._stream, self.group, self.name, entries[0][0], entries[-1][0]
+        )
         for entry_id, entry in entries:
             if self.metrics:
                 self.metrics.redelivered.labels(self.topic, self.group).inc()
-            await self._handle(entry_id, entry, deliveries.get(entry_id, self.tries_max))
+            await self._handle(entry_id, entry, deliveries.get(entry_id, 1))
 
     async def _handle(self, entry_id: str, entry: dict[str, str] | None, deliveries: int) -> None:
         if not entry:
@@ -200,24 +166,21 @@ class Consumer:
                         "bus.handler_failed", error, deliveries=message.deliveries, **where
                     )
                     return str(getattr(error, "code", type(error).__name__))
-                log.warning("bus.handler_waiting", code=error.code, seconds=pause_s, **where)
+                log.warning(
+                    "bus.handler_waiting",
+                    code=getattr(error, "code", "no group"),
+                    seconds=pause_s,
+                    **where,
+                )
             await self.clock.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_S_MAX)
-            with coded():
-                # Still ours, just touched, and the try is taken back: an outage must not make dead letters.
-                await self.commands.xclaim(
-                    self._stream,
-                    self.group,
-                    self.name,
-                    min_idle_time=0,
-                    message_ids=[message.entry_id],
-                    retrycount=message.deliveries,
-                    justid=True,
-                )
+            # Still ours, just touched, and the try is taken back: an outage must not make dead letters.
+            await self.streams.keep(
+                self._stream, self.group, self.name, message.entry_id, message.deliveries
+            )
 
     async def _acknowledge(self, entry_id: str) -> None:
-        with coded():
-            await self.commands.xack(self._stream, self.group, entry_id)
+        await self.streams.acknowledge(self._stream, self.group, entry_id)
 
     async def _give_up(
         self, entry_id: str, entry: dict[str, str], deliveries: int, reason: str
@@ -232,12 +195,10 @@ class Consumer:
                 if key in entry
             },
         }
-        with coded():
-            # Both or neither: a letter without its acknowledgement would come again.
-            async with self.commands.pipeline(transaction=True) as pipeline:
-                pipeline.xadd(self._dead, letter, maxlen=DEAD_LENGTH_MAX, approximate=True)
-                pipeline.xack(self._stream, self.group, entry_id)
-                await pipeline.execute()
+        # With its acknowledgement, both or neither: a letter alone would come again.
+        await self.streams.bury(
+            self._stream, self.group, entry_id, self._dead, letter, DEAD_LENGTH_MAX
+        )
         if self.metrics:
             self.metrics.dead.labels(self.topic, self.group).inc()
         log.error(
@@ -248,11 +209,3 @@ class Consumer:
             reason=reason,
             tries=deliveries,
         )
-
-    async def _measure_lag(self) -> None:
-        if self.metrics is None:
-            return
-        with coded():
-            groups = await self.commands.xinfo_groups(self._stream)
-        lag = next((found["lag"] or 0 for found in groups if found["name"] == self.group), 0)
-        self.metrics.lag.labels(self.topic, self.group).set(lag)

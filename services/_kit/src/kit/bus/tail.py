@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from kit import logs
-from kit.bus.errors import BusUnavailable, coded, stop_if_cancelled
+from kit.bus.errors import BusUnavailable
 from kit.bus.message import Message, parse, stream_key
+from kit.bus.streams import Streams
 from kit.clock import Clock
 
 log = logs.get(__name__)
@@ -61,17 +61,17 @@ class Fanout:
 
     def __init__(
         self,
-        readers: Any,
+        streams: Streams,
         topic: str,
         clock: Clock,
         block_s: float,
         dropped: Callable[[], None] | None,
     ) -> None:
-        self._readers = readers
+        self._streams = streams
         self._topic = topic
         self._stream = stream_key(topic)
         self._clock = clock
-        self._block_ms = int(block_s * 1000)
+        self._block_s = block_s
         self._dropped = dropped
         self._followers: set[Subscription] = set()
         self._task: asyncio.Task[None] | None = None
@@ -109,10 +109,8 @@ class Fanout:
     async def _run(self) -> None:
         pause_s = _PAUSE_S_MIN
         while True:
-            stop_if_cancelled()
             try:
-                with coded():
-                    await self._read()
+                await self._read()
                 pause_s = _PAUSE_S_MIN
             except BusUnavailable:
                 log.warning("bus.tail_waiting", topic=self._topic, seconds=pause_s)
@@ -132,16 +130,13 @@ class Fanout:
     async def _read(self) -> None:
         if self._last_id is None:
             # `$` would be resolved anew by each read, and lose what arrives between two of them.
-            newest = await self._readers.xrevrange(self._stream, count=1)
-            self._last_id = newest[0][0] if newest else "0-0"
+            self._last_id = await self._streams.newest_id(self._stream)
             self._positioned.set()
-        answer = await self._readers.xread(
-            {self._stream: self._last_id}, count=_BATCH, block=self._block_ms
-        )
-        for entry_id, entry in answer[0][1] if answer else []:
+        entries = await self._streams.read(self._stream, self._last_id, _BATCH, self._block_s)
+        for entry_id, entry in entries:
             self._last_id = entry_id
             try:
-                message = parse(self._topic, entry_id, entry)
+                message = parse(self._topic, entry_id, entry or {})
             except ValueError:
                 log.warning("bus.tail_malformed", topic=self._topic, entry_id=entry_id)
                 continue
