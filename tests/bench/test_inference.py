@@ -42,9 +42,16 @@ class Stream:
     tokens_per_second: float
 
 
+def newest(service: str) -> str:
+    """Return the image built last: `make up` tags it dev, the test stack tags it test."""
+    listed = docker("image", "ls", "--format", "{{.Tag}}", f"lares/{service}").split()
+    tag = next((tag for tag in listed if tag in ("dev", "test")), "dev")
+    require_image(f"lares/{service}:{tag}")
+    return f"lares/{service}:{tag}"
+
+
 def start(service: str, *arguments: str) -> str:
-    image = f"lares/{service}:dev"
-    require_image(image)
+    image = newest(service)
     name = f"t-lares-bench-{service}-{secrets.token_hex(3)}"
     uid, port = UIDS[service], PORTS[service]
     docker(
@@ -149,7 +156,8 @@ def cpu_seconds(box: str) -> float:
 def test_the_gateway_costs_at_most_a_twentieth_of_the_models_speed(house: dict[str, str]) -> None:
     time.sleep(IDLE_SECONDS)
     idle = memory(house)
-    ask("local-llm", 0), ask("model-gateway", 1)
+    for number, service in enumerate(("local-llm", "model-gateway")):
+        ask(service, number)
     before = cpu_seconds(house["model-gateway"])
     direct, through = [], []
     for pair in range(PAIRS):
