@@ -29,7 +29,6 @@ log = logs.get(__name__)
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 KEEP_ALIVE_SECONDS = 75
-HEADER_BYTES_MAX = 32 * 1024
 
 
 class BindRefused(KitError):
@@ -178,7 +177,6 @@ def serve(app: ASGIApp, settings: HttpSettings) -> None:
         limit_concurrency=settings.connections_max,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.stop_seconds,
-        h11_max_incomplete_event_size=HEADER_BYTES_MAX,
     )
 
 
