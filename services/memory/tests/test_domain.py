@@ -11,7 +11,7 @@ from contracts.memory import Tier
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.auth import ReadOnly
-from memory import domain
+from memory import domain, presenting
 from memory.errors import (
     CursorInvalid,
     LimitInvalid,
@@ -92,9 +92,9 @@ def test_only_the_application_has_a_part_in_sacred(role: str) -> None:
 def test_a_reader_never_writes(role: str, read_only: bool) -> None:
     if read_only or role == "lares_readonly":
         with pytest.raises(ReadOnly):
-            domain.check_writes(role, read_only)
+            presenting.check_writes(role, read_only)
     else:
-        domain.check_writes(role, read_only)
+        presenting.check_writes(role, read_only)
 
 
 @given(MOMENTS, st.uuids(), TIERS)

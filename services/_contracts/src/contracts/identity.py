@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.base import Contract, Instant
+from contracts.names import CALLER_HEADER as CALLER_HEADER
 
 ISSUER = "lares"
 AUDIENCE = "lares-internal"
-CALLER_HEADER = "X-Lares-Caller"
 CALLER_TTL_SECONDS_MAX = 300
 
 Scope = Literal["memory:read", "memory:write"]

@@ -7,27 +7,40 @@ with a `memory.*` code that says what to do instead of a general one.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from contracts.base import Contract, Instant
+from contracts.tiers import (
+    CHANGED_TOPIC,
+    LIST_LIMIT_MAX,
+    QUERY_CHARS_MAX,
+    RECALL_LIMIT_MAX,
+    TEXT_CHARS_MAX,
+    Tier,
+)
 
-TEXT_CHARS_MAX = 8000
-QUERY_CHARS_MAX = 2000
-RECALL_LIMIT_MAX = 50
-LIST_LIMIT_MAX = 200
-CHANGED_TOPIC = "memory.changed.v1"
-
-
-class Tier(StrEnum):
-    """How private a memory is; it follows the memory into every copy."""
-
-    CONVENIENCE = "convenience"
-    SENSITIVE = "sensitive"
-    SACRED = "sacred"
+__all__ = [
+    "CHANGED_TOPIC",
+    "LIST_LIMIT_MAX",
+    "QUERY_CHARS_MAX",
+    "RECALL_LIMIT_MAX",
+    "TEXT_CHARS_MAX",
+    "EditRequest",
+    "Erased",
+    "Memory",
+    "MemoryChanged",
+    "MemoryPage",
+    "Reason",
+    "RecallRequest",
+    "RecallResult",
+    "Recalled",
+    "RememberRequest",
+    "Source",
+    "Tier",
+]
 
 
 class Source(Contract):

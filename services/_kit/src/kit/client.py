@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts.identity import CALLER_HEADER
+from contracts.names import CALLER_HEADER
 
 from kit import logs, trace
 from kit.clock import Clock

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit.auth import CallerVerifier
 from kit.bus import Broker, Bus
 from kit.client import ServiceClient

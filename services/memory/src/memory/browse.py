@@ -15,7 +15,8 @@ from memory.domain import (
     decode_cursor,
     encode_cursor,
 )
-from memory.library import Library, to_memory
+from memory.library import Library
+from memory.presenting import to_memory
 
 
 class Browse:

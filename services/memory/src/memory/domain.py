@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from contracts.memory import LIST_LIMIT_MAX, QUERY_CHARS_MAX, RECALL_LIMIT_MAX, TEXT_CHARS_MAX, Tier
-from kit.auth import ReadOnly
+from contracts.tiers import LIST_LIMIT_MAX, QUERY_CHARS_MAX, RECALL_LIMIT_MAX, TEXT_CHARS_MAX, Tier
 
 from memory.errors import (
     CursorInvalid,
@@ -130,12 +129,6 @@ def check_tier(db_role: str, tier: Tier) -> None:
     """Return if the role has a part in the tier. Raises TierDenied."""
     if tier not in allowed_tiers(db_role):
         raise TierDenied()
-
-
-def check_writes(db_role: str, read_only: bool) -> None:
-    """Return if the caller may change anything. Raises ReadOnly."""
-    if read_only or db_role in READING_ROLES:
-        raise ReadOnly()
 
 
 def chosen_tiers(db_role: str, asked: Iterable[str] | None) -> tuple[Tier, ...]:

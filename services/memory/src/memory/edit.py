@@ -14,13 +14,13 @@ from memory.domain import (
     Entry,
     aware,
     check_tier,
-    check_writes,
     clean_text,
     parse_tier,
 )
 from memory.errors import EditEmpty, MemoryNotFound
-from memory.library import Library, now, to_memory
+from memory.library import Library, now
 from memory.move import Move
+from memory.presenting import check_writes, to_memory
 
 
 class Edit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit import logs
 
 from memory.embedder import Embedder

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit.client import ServiceClient
 from kit.errors import KitError
 

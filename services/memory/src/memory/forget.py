@@ -9,9 +9,10 @@ from uuid import UUID
 from contracts.identity import Caller
 from contracts.memory import Erased, Tier
 
-from memory.domain import allowed_tiers, check_writes
+from memory.domain import allowed_tiers
 from memory.errors import MemoryNotFound
 from memory.library import Library
+from memory.presenting import check_writes
 from memory.store import Shelf
 
 STORES = ("rows", "embeddings", "pending", "request_hashes", "events")

@@ -7,15 +7,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from contracts.identity import Caller
-from contracts.memory import Memory, Source, Tier
+from contracts.tiers import Tier
 
 from memory.domain import Entry, allowed_tiers
 from memory.errors import Busy, MemoryNotFound
 from memory.sacred import SacredShelf
 from memory.store import PlainShelf, Shelf
+
+if TYPE_CHECKING:
+    from contracts.identity import Caller
 
 # A change holds one connection and works with others: without this limit, changes alone could take the whole pool
 # and each wait for the next.
@@ -81,20 +84,6 @@ class Library:
                 yield
         finally:
             self._changes.release()
-
-
-def to_memory(entry: Entry) -> Memory:
-    """Return the memory as it is shown."""
-    return Memory(
-        id=entry.id,
-        text=entry.text,
-        tier=entry.tier,
-        source=Source(kind=entry.source_kind, ref=entry.source_ref),
-        created_at=entry.created_at,
-        updated_at=entry.updated_at,
-        occurred_at=entry.occurred_at,
-        embedded=entry.embedded,
-    )
 
 
 def now() -> datetime:

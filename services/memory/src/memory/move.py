@@ -14,10 +14,10 @@ is held: when Postgres restarts they break together, and what follows fails inst
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from contracts.identity import Caller
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit import logs
 from kit.pool import Connection
 
@@ -25,6 +25,9 @@ from memory.domain import Entry, surviving_tier
 from memory.errors import Busy, MemoryNotFound
 from memory.library import Library
 from memory.store import Shelf
+
+if TYPE_CHECKING:
+    from contracts.identity import Caller
 
 log = logs.get(__name__)
 # Journalled work is finished for its owner after the request is gone, as the application itself.

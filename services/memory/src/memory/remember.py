@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 from contracts.identity import Caller
 from contracts.memory import Memory, RememberRequest, Tier
 
-from memory.domain import Entry, aware, check_tier, check_writes, clean_text, parse_tier
+from memory.domain import Entry, aware, check_tier, clean_text, parse_tier
 from memory.errors import Forgotten, KeyInvalid, KeyReused, MemoryNotFound
-from memory.library import Library, now, to_memory
+from memory.library import Library, now
+from memory.presenting import check_writes, to_memory
 from memory.store import Key, Shelf
 from memory.vault import Vault
 

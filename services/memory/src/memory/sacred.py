@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit.pool import Connection, Pool
 
 from memory.domain import SACRED_ROWS_MAX, Cursor, Entry

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from contracts.memory import CHANGED_TOPIC, Tier
+from contracts.tiers import CHANGED_TOPIC, Tier
 from kit import outbox, sql
 from kit.pool import GROUP_ROLES, Connection, Pool, RoleRefused
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from contracts.memory import CHANGED_TOPIC
+from contracts.tiers import CHANGED_TOPIC
 from kit import logs
 from kit.bus import Bus
 from kit.clock import Clock

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from contracts.memory import Tier
+from contracts.tiers import Tier
 from kit.bus import Broker, Bus
 from kit.client import ServiceClient
 from kit.clock import Clock

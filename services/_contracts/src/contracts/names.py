@@ -1,0 +1,3 @@
+"""Names that travel on every hop, without pydantic."""
+
+CALLER_HEADER = "X-Lares-Caller"

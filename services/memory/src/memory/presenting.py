@@ -1,0 +1,28 @@
+"""The border to a caller: what they may do here, and how a memory is shown to them. Only the service has callers."""
+
+from __future__ import annotations
+
+from contracts.memory import Memory, Source
+from kit.auth import ReadOnly
+
+from memory.domain import READING_ROLES, Entry
+
+
+def check_writes(db_role: str, read_only: bool) -> None:
+    """Return if the caller may change anything. Raises ReadOnly."""
+    if read_only or db_role in READING_ROLES:
+        raise ReadOnly()
+
+
+def to_memory(entry: Entry) -> Memory:
+    """Return the memory as it is shown."""
+    return Memory(
+        id=entry.id,
+        text=entry.text,
+        tier=entry.tier,
+        source=Source(kind=entry.source_kind, ref=entry.source_ref),
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
+        occurred_at=entry.occurred_at,
+        embedded=entry.embedded,
+    )
