@@ -96,6 +96,14 @@ def test_a_file_that_is_no_catalogue_is_refused(tmp_path: Path, content: str) ->
         read(write(tmp_path, content), {})
 
 
+def test_a_name_that_stands_twice_is_refused_and_not_guessed(tmp_path: Path) -> None:
+    text = (
+        SHIPPED.read_text() + "  lares-small: {backend: local-llm, kind: chat, context_tokens: 9}\n"
+    )
+    with pytest.raises(CatalogueInvalid, match="lares-small"):
+        read(write(tmp_path, text), VARIABLES)
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogueInvalid):
         read(tmp_path / "absent.yaml", {})

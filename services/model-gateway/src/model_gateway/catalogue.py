@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
@@ -143,6 +143,17 @@ def _may_be_in_house(host: str) -> bool:
         return "." not in host or host.lower().endswith(HOUSE_SUFFIXES)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose every key stands once: the later of two would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.MarkedYAMLError(problem=f"twice in one place: {', '.join(twice)}")
+        return super().construct_mapping(node, deep)
+
+
 def read(path: Path, variables: Mapping[str, str]) -> Catalogue:
     """Return the checked catalogue. `${NAME}` is replaced from `variables` alone. Raises CatalogueInvalid."""
     try:
@@ -154,10 +165,12 @@ def read(path: Path, variables: Mapping[str, str]) -> Catalogue:
         raise CatalogueInvalid(f"{path} is larger than {FILE_BYTES_MAX} bytes.")
     try:
         return Catalogue.model_validate(
-            yaml.safe_load(_VARIABLE.sub(lambda found: _value(found[1], variables), text))
+            # A safe loader: it builds plain data alone.
+            yaml.load(_VARIABLE.sub(lambda found: _value(found[1], variables), text), _Loader)  # noqa: S506
         )
     except yaml.YAMLError as error:
-        raise CatalogueInvalid(f"{path} is not YAML.") from error
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise CatalogueInvalid(f"{path} is not the YAML that is expected: {problem}.") from error
     except ValidationError as error:
         problems = [
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
