@@ -98,7 +98,17 @@ def make(verb: str, seconds_max: int, quiet: bool) -> int:
 
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
-    """The running second house. One that runs already is used and left; else it is brought up and erased after."""
+    """The running second house. One that runs already is used and left; else it is brought up and erased after.
+
+    LARES_TEST_STACK=project:http_port:https_port:net:state names another one, which must be running.
+    """
+    other = os.environ.get("LARES_TEST_STACK")
+    if other:
+        project, http_port, https_port, net, state = other.split(":")
+        yield Stack(
+            project, "lares.test", int(http_port), int(https_port), net=net, state=Path(state)
+        )
+        return
     found = make("test-stack-status", 60, quiet=True) == 0
     if not found:
         capture = pytestconfig.pluginmanager.getplugin("capturemanager")

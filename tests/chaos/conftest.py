@@ -12,7 +12,6 @@ import pytest
 from tests.chaos.house import House
 from tests.chaos.resident import Resident
 from tests.chaos.talker import Talker
-from tests.conftest import Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,16 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.chaos)
-
-
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest) -> Any:
-    """The test stack; or another one, named by LARES_CHAOS_STACK=project:http_port:https_port:state."""
-    other = os.environ.get("LARES_CHAOS_STACK")
-    if not other:
-        return request.getfixturevalue("stack")
-    project, http_port, https_port, state = other.split(":")
-    return Stack(project, "lares.test", int(http_port), int(https_port), state=Path(state))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tests.chaos.resident import Resident, Said, Trouble
 
-PAUSE_SECONDS = 0.15
+PAUSE_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
 TURNS_PER_CONVERSATION = 20
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Ledger:
     turns: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
-    finished_at: list[float] = field(default_factory=list)
+    answered_at: list[float] = field(default_factory=list)
     remembered_at: list[float] = field(default_factory=list)
 
     def since(self, moment: float) -> list[Trouble]:
@@ -73,21 +73,35 @@ class Talker:
     async def _run(self) -> None:
         self.resident = await self._make()
         self._ready.set()
+        # Two voices: an answer takes seconds, and writes must be under way whenever something dies.
+        async with asyncio.TaskGroup() as voices:
+            voices.create_task(self._tell())
+            voices.create_task(self._wonder())
+
+    async def _tell(self) -> None:
+        conversation = ""
+        for number in itertools.count():
+            if self._quiet.is_set():
+                return
+            fact = f"{self.mark} fact {number} is {secrets.token_hex(4)}"
+            if number % 2:
+                await self._insist(fact, lambda key, fact=fact: self._write(fact, key))
+            else:
+                if number % (2 * TURNS_PER_CONVERSATION) == 0:
+                    conversation = ""
+                told = f"Remember that {fact}"
+                conversation = await self._turn(told, conversation, keeps=fact) or conversation
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _wonder(self) -> None:
         conversation = ""
         for number in itertools.count():
             if self._quiet.is_set():
                 return
             if number % TURNS_PER_CONVERSATION == 0:
                 conversation = ""
-            fact = f"{self.mark} fact {number} is {secrets.token_hex(4)}"
-            if number % 3 == 0:
-                await self._insist(fact, lambda key, fact=fact: self._write(fact, key))
-            elif number % 3 == 1:
-                told = f"Remember that {fact}"
-                conversation = await self._turn(told, conversation, keeps=fact) or conversation
-            else:
-                asked = f"What is {self.mark} fact {max(0, number - 2)}?"
-                conversation = await self._turn(asked, conversation) or conversation
+            asked = f"What is {self.mark} fact {number}?"
+            conversation = await self._turn(asked, conversation) or conversation
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _write(self, fact: str, key: str) -> Trouble | None:
@@ -123,10 +137,11 @@ class Talker:
         if said.trouble is not None:
             return said.trouble
         if said.status == "done":
-            self.ledger.finished_at.append(time.monotonic())
             if keeps:
                 self.ledger.facts.append(keeps)
                 self.ledger.remembered_at.append(time.monotonic())
+            else:
+                self.ledger.answered_at.append(time.monotonic())
             return None
         return Trouble(time.monotonic(), "turn", 200, "", f"ended as {said.status}")
 
