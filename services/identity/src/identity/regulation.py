@@ -85,17 +85,18 @@ def address_bucket(address: str) -> list[Bucket]:
     return [Bucket(ADDRESS, _key(ADDRESS, host_of(address)))]
 
 
-# One statement decides and counts, so that parallel guesses cannot all pass the same check.
+# One statement decides and counts, so that parallel guesses cannot all pass the same check. They may also arrive in
+# another order than their clocks say: time never runs backwards here.
 _STEP = """
 INSERT INTO regulation AS r (bucket, failures, blocked_until, updated_at)
 VALUES (%(bucket)s, 1, 'epoch', %(now)s)
 ON CONFLICT (bucket) DO UPDATE SET
-    failures = greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1,
-    updated_at = %(now)s,
+    failures = greatest(0, r.failures - greatest(0, extract(epoch FROM %(now)s - r.updated_at)) / %(forget_s)s) + 1,
+    updated_at = greatest(r.updated_at, %(now)s),
     blocked_until = CASE
-        WHEN greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1 > %(free)s
+        WHEN greatest(0, r.failures - greatest(0, extract(epoch FROM %(now)s - r.updated_at)) / %(forget_s)s) + 1 > %(free)s
         THEN %(now)s + make_interval(secs => least(%(limit_s)s, %(base_s)s * power(2, least(20, floor(
-             greatest(0, r.failures - extract(epoch FROM %(now)s - r.updated_at) / %(forget_s)s) + 1 - %(free)s - 0.5)))))
+             greatest(0, r.failures - greatest(0, extract(epoch FROM %(now)s - r.updated_at)) / %(forget_s)s) + 1 - %(free)s - 0.5)))))
         ELSE r.blocked_until END
 WHERE r.blocked_until <= %(now)s
 RETURNING failures
