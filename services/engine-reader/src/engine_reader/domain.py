@@ -66,8 +66,8 @@ def details(inspected: dict[str, Any]) -> Details:
         started_at=started if started and not started.startswith("0001") else None,
         restarts=int(inspected.get("RestartCount") or 0),
         exit_code=int(state.get("ExitCode") or 0),
-        # A container that nobody starts again has a job to finish, and is well when it has finished it.
-        one_shot=str(policy.get("Name") or "no") == "no",
+        # A container that nobody starts again after a success has a job to finish, and is well when it has.
+        one_shot=str(policy.get("Name") or "no") in ("no", "on-failure"),
     )
 
 
