@@ -130,6 +130,21 @@ def test_a_token_from_the_future_is_refused(
         caller_factory.verifier(clock).verify(sign(caller_factory, told))
 
 
+@pytest.mark.parametrize(
+    "header", [{"crit": ["x"], "x": 1}, {"alg": "none"}, {"alg": "HS256"}], ids=str
+)
+def test_a_header_that_asks_for_another_way_of_checking_is_refused(
+    caller_factory: CallerFactory, clock: FakeClock, header: dict[str, Any]
+) -> None:
+    key: Any = load_pem_private_key(caller_factory.private_key_pem.encode(), None)
+    told = {"alg": "EdDSA", "typ": "JWT", **header}
+    claimed = json.dumps(claims(caller_factory, clock)).encode()
+    signed = f"{b64(json.dumps(told).encode())}.{b64(claimed)}"
+    forged = f"{signed}.{b64(key.sign(signed.encode()))}"
+    with pytest.raises(CallerInvalid):
+        caller_factory.verifier(clock).verify(forged)
+
+
 def test_a_role_that_may_migrate_cannot_be_claimed(
     caller_factory: CallerFactory, clock: FakeClock
 ) -> None:
