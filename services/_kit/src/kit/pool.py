@@ -296,5 +296,6 @@ def scrub(error: Any) -> None:
     text = f"{type(error).__name__} ({error.sqlstate}){where}"
     error.args = (text,)
     error.message = text
-    for attribute in ("detail", "hint", "context", "internal_query"):
+    # `query` too: a statement should hold no datum, and one that does must not carry it into a log.
+    for attribute in ("detail", "hint", "context", "internal_query", "query"):
         setattr(error, attribute, None)

@@ -38,30 +38,37 @@ SELECT d.datname, pg_get_userbyid(d.datdba) AS owner, d.datallowconn,
              FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a) AS rights
 FROM pg_database d WHERE d.datname = ANY($1::text[])
 """
-# Taken from everyone in each database: scratch objects and anonymous code are of no use to a service, and
-# large objects belong to no schema, so that no tier's walls would stand around them.
-_HARDEN = """
-CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO PUBLIC;
-REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC;
-GRANT USAGE ON LANGUAGE plpgsql TO lares_owner;
-REVOKE EXECUTE ON FUNCTION
-    lo_creat(integer), lo_create(oid), lo_open(oid, integer), lo_from_bytea(oid, bytea), lo_unlink(oid),
-    lo_put(oid, bigint, bytea), lo_get(oid), lo_get(oid, bigint, integer),
-    lowrite(integer, bytea), loread(integer, integer)
-FROM PUBLIC;
+# Taken from everyone in each database. Scratch objects and anonymous code are of no use to a service. Large objects
+# belong to no schema, so no tier's walls would stand around them. The cluster-wide views and functions tell of every
+# database at once: how many rows the sacred one takes in, who is in it, and when.
+_OPEN_FUNCTIONS = """
+SELECT p.oid::regprocedure::text FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace
+  AND (p.proname IN ('lo_creat', 'lo_create', 'lo_open', 'lo_from_bytea', 'lo_unlink', 'lo_put', 'lo_get',
+                     'lowrite', 'loread', 'pg_lock_status', 'pg_prepared_xact', 'pg_stat_get_activity',
+                     'pg_tablespace_size', 'pg_database_size')
+       OR p.proname ~ '^pg_stat_get_(db|backend)_')
+  AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
 """
-_IS_HARDENED = """
-SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
-   AND NOT EXISTS (SELECT FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('L', l.lanowner))) a
-                   WHERE l.lanname = 'plpgsql' AND a.grantee = 0)
-   AND NOT EXISTS (SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
-                   WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE')
-   AND NOT EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-                   WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
-                     AND p.proname IN ('lo_creat', 'lo_create', 'lo_open', 'lo_from_bytea', 'lo_unlink',
-                                       'lo_put', 'lo_get', 'lowrite', 'loread'))
+_OPEN_VIEWS = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relnamespace = 'pg_catalog'::regnamespace
+  AND (c.relname IN ('pg_locks', 'pg_prepared_xacts', 'pg_stat_activity', 'pg_stat_database',
+                     'pg_stat_database_conflicts', 'pg_stat_ssl', 'pg_stat_gssapi')
+       OR c.relname ~ '^pg_stat_progress_')
+  AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)
+"""
+_OPEN_ELSEWHERE = """
+SELECT 'CREATE EXTENSION vector SCHEMA public'
+WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
+UNION ALL
+SELECT 'REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC; GRANT USAGE ON LANGUAGE plpgsql TO lares_owner'
+WHERE EXISTS (SELECT FROM pg_language l, aclexplode(coalesce(l.lanacl, acldefault('l', l.lanowner))) a
+              WHERE l.lanname = 'plpgsql' AND a.grantee = 0)
+UNION ALL
+SELECT 'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
+WHERE EXISTS (SELECT FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+              WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE')
 """
 
 
@@ -112,15 +119,21 @@ async def run(superuser: Any, steps: list[Step]) -> None:
         log.info("migrate.prepared", step=f"open database {name}")
 
 
+async def hardening(superuser_in_database: Any) -> list[str]:
+    """Return the statements that would close what a database comes with; none when that is done."""
+    statements = [row[0] for row in await superuser_in_database.fetch(_OPEN_ELSEWHERE)]
+    for kind, query in (("FUNCTION", _OPEN_FUNCTIONS), ("TABLE", _OPEN_VIEWS)):
+        if found := [row[0] for row in await superuser_in_database.fetch(query)]:
+            statements.append(f"REVOKE ALL ON {kind} {', '.join(found)} FROM PUBLIC")
+    return statements
+
+
 async def harden(superuser_in_database: Any, name: str) -> None:
     """Install the extension and take from PUBLIC what a database comes with; nothing when that is done."""
-    if await superuser_in_database.fetchval(_IS_HARDENED):
+    statements = await hardening(superuser_in_database)
+    if not statements:
         return
     async with superuser_in_database.transaction():
-        await superuser_in_database.execute(_HARDEN)
+        for statement in statements:
+            await superuser_in_database.execute(statement)
     log.info("migrate.prepared", step=f"harden database {name}")
-
-
-async def is_hardened(superuser_in_database: Any) -> bool:
-    """Say whether `harden` would have nothing to do."""
-    return bool(await superuser_in_database.fetchval(_IS_HARDENED))

@@ -132,7 +132,7 @@ async def verify(settings: Settings, files: Sequence[Migration]) -> None:
         )
     for name in DATABASES:
         async with _closing(await connect.as_superuser(settings, name)) as connection:
-            if not await bootstrap.is_hardened(connection):
+            if await bootstrap.hardening(connection):
                 raise Drifted(f"Not as declared; a run would: harden database {name}")
     if pending := [line.name for line in lines if line.state == "pending"]:
         raise Pending("Not applied: " + ", ".join(pending))
