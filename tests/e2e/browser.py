@@ -26,11 +26,14 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.conftest import ROOT, Stack
 
 RELAY = Path(__file__).parent / "relay.py"
-# A pair of interfaces that lead nowhere: with loopback alone a browser believes that it is offline.
+# A pair of interfaces that lead nowhere: with loopback alone a browser believes that it is offline. Without
+# addresses of their own making, which would come a second later and be a change.
 LAUNCHER = """#!/bin/sh
 exec unshare --net -- /bin/sh -c '
 ip link set lo up
 ip link add lan0 type veth peer name lan1
+ip link set lan0 addrgenmode none
+ip link set lan1 addrgenmode none
 ip addr add 192.0.2.2/24 dev lan0
 ip link set lan0 up
 ip link set lan1 up

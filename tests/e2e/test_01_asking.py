@@ -69,7 +69,7 @@ def test_the_answer_comes_word_by_word(owner: Person, page: Any) -> None:
     assert seen >= 3, f"the answer was painted {seen} times: it did not stream"
     turn.get_by_text("How this was answered").click()
     for stage in ("normalize", "plan", "policy", "execute"):
-        expect(turn.get_by_text(stage, exact=True)).to_be_visible()
+        expect(turn.get_by_text(stage, exact=True).first).to_be_visible()
     expect(turn.locator("code").last).to_have_text(re.compile(r"^[0-9a-f]{32}$"))
 
 

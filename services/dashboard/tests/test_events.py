@@ -112,3 +112,17 @@ async def test_what_a_service_publishes_reaches_the_tab(valkey: Any) -> None:
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+
+
+async def test_a_browser_that_leaves_gives_its_place_back_and_no_task_is_left(house: Any) -> None:
+    house.forward_auth.says("/v1/session", b'{"active": true, "caller": "fresh"}')
+    who = house.signed_in()
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        async with house.client.stream("GET", "/api/events", headers=who) as response:
+            assert response.status_code == 200
+            await anext(response.aiter_raw())
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > before + 2:
+            await asyncio.sleep(0.05)

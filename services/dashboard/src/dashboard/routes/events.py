@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from dashboard.hub import Event, Hub, Listener
 from dashboard.routes.access import Person, token_of
-from dashboard.sse import HEADERS, encode
+from dashboard.sse import HeldStream, encode
 from dashboard.streams import Session, Streams
 
 router = APIRouter(prefix="/api", tags=["events"])
@@ -29,42 +29,35 @@ async def events(request: Request, caller: Person) -> StreamingResponse:
         session = await stack.enter_async_context(streams.hold(caller, token_of(request)))
         listener = stack.enter_context(hub.listening(caller.subject))
         held = stack.pop_all()
-    return StreamingResponse(
-        follow(listener, session, held, request.state.clock),
-        media_type="text/event-stream",
-        headers=HEADERS,
-    )
+    return HeldStream(follow(listener, session, request.state.clock), held)
 
 
-async def follow(
-    listener: Listener, session: Session, held: AsyncExitStack, clock: Clock
-) -> AsyncGenerator[bytes]:
+async def follow(listener: Listener, session: Session, clock: Clock) -> AsyncGenerator[bytes]:
     """Yield events as they come until the session ends."""
-    async with held:
-        ended = asyncio.create_task(session.ended.wait())
-        try:
-            yield encode(
-                "hello", {"at": clock.now().isoformat(), "heartbeat_seconds": HEARTBEAT_SECONDS}
-            )
-            while not session.ended.is_set():
-                event = await _next(listener, ended)
-                if event is not None:
-                    yield encode(event.name, event.data)
-                elif not session.ended.is_set():
-                    yield encode("heartbeat", {"at": clock.now().isoformat()})
-            if session.over:
-                yield encode("session.ended", {})
-        finally:
-            ended.cancel()
+    ended = asyncio.create_task(session.ended.wait())
+    try:
+        yield encode(
+            "hello", {"at": clock.now().isoformat(), "heartbeat_seconds": HEARTBEAT_SECONDS}
+        )
+        while not session.ended.is_set():
+            event = await _next(listener, ended)
+            if event is not None:
+                yield encode(event.name, event.data)
+            elif not session.ended.is_set():
+                yield encode("heartbeat", {"at": clock.now().isoformat()})
+        if session.over:
+            yield encode("session.ended", {})
+    finally:
+        ended.cancel()
 
 
 async def _next(listener: Listener, ended: asyncio.Task[bool]) -> Event | None:
     """Return the next event, or None when the session ended or nothing came for a heartbeat's time."""
     waiting = asyncio.ensure_future(listener.queue.get())
-    done, _ = await asyncio.wait(
-        {waiting, ended}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-    )
-    if waiting in done:
-        return waiting.result()
-    waiting.cancel()
-    return None
+    try:
+        done, _ = await asyncio.wait(
+            {waiting, ended}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        return waiting.result() if waiting in done else None
+    finally:
+        waiting.cancel()

@@ -19,7 +19,7 @@ from dashboard.errors import AnswerInterrupted, SessionEnded
 from dashboard.neighbours import passed_on
 from dashboard.routes.access import Behind, Person, token_of
 from dashboard.schemas import TurnEvents
-from dashboard.sse import HEADERS, encode
+from dashboard.sse import HeldStream, encode
 from dashboard.streams import Session, Streams
 
 log = logs.get(__name__)
@@ -57,32 +57,27 @@ async def ask(
             )
         )
         held = stack.pop_all()
-    return StreamingResponse(
-        _passed_through(upstream, session, held), media_type="text/event-stream", headers=HEADERS
-    )
+    return HeldStream(_passed_through(upstream, session), held)
 
 
-async def _passed_through(
-    upstream: EventStream, session: Session, held: AsyncExitStack
-) -> AsyncGenerator[bytes]:
+async def _passed_through(upstream: EventStream, session: Session) -> AsyncGenerator[bytes]:
     """Yield the orchestrator's bytes as they come; end at once when the session does."""
-    async with held:
-        pieces = upstream.raw()
-        ended = asyncio.create_task(session.ended.wait())
-        try:
-            while True:
-                piece = await _next(pieces, ended)
-                if piece is None:
-                    return
-                yield piece
-        except KitError as error:
-            # The status is sent already: what went wrong travels as an event.
-            if error.status >= 500:
-                log.warning("turn.interrupted", code=error.code)
-                error = AnswerInterrupted()
-            yield b"\n\n" + encode("error", error.body()["error"])
-        finally:
-            ended.cancel()
+    pieces = upstream.raw()
+    ended = asyncio.create_task(session.ended.wait())
+    try:
+        while True:
+            piece = await _next(pieces, ended)
+            if piece is None:
+                return
+            yield piece
+    except KitError as error:
+        # The status is sent already: what went wrong travels as an event.
+        if error.status >= 500:
+            log.warning("turn.interrupted", code=error.code)
+            error = AnswerInterrupted()
+        yield b"\n\n" + encode("error", error.body()["error"])
+    finally:
+        ended.cancel()
 
 
 async def _next(pieces: AsyncIterator[bytes], ended: asyncio.Task[bool]) -> bytes | None:
