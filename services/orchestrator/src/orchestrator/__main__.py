@@ -12,9 +12,10 @@ from kit.auth import CallerVerifier
 from kit.bus import Broker, Bus
 from kit.client import ServiceClient
 from kit.clock import Clock
-from kit.http import create_app, serve
+from kit.http import equip, serve, with_heartbeat
 from kit.pool import Database, Pool
 from kit.settings import load
+from starlette.applications import Starlette
 
 from orchestrator.acting import Acting
 from orchestrator.answering import Answering
@@ -25,7 +26,7 @@ from orchestrator.house import House
 from orchestrator.neighbours import Memory, Models
 from orchestrator.numbers import Numbers
 from orchestrator.plan import ANSWER, FORGET, RECALL, REMEMBER, SAY
-from orchestrator.routes import router
+from orchestrator.routes import ROUTES
 from orchestrator.running import Registry
 from orchestrator.settings import Settings
 from orchestrator.store import Store
@@ -140,14 +141,9 @@ def main(arguments: list[str]) -> None:
             raise SystemExit("usage: python -m orchestrator [actions on|off]")
         asyncio.run(move_switch(settings, arguments[1] == "on"))
         return
-    app = create_app(
-        SERVICE,
-        domain="agents",
-        settings=settings,
-        lifespan=lifespan,
-        routers=[router],
-        verifier=CallerVerifier(settings.caller_public_key),
-    )
+    app = Starlette(routes=ROUTES, lifespan=with_heartbeat(lifespan))
+    verifier = CallerVerifier(settings.caller_public_key)
+    equip(app, SERVICE, domain="agents", settings=settings, verifier=verifier)
     serve(app, settings)
 
 
