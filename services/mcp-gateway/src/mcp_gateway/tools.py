@@ -162,7 +162,10 @@ def register(mcp: FastMCP[Any], memory: ServiceClient, numbers: Numbers) -> None
         destructive_hint=True,
         idempotent_hint=True,
     )
+    _register_resource(mcp, house, numbers)
 
+
+def _register_resource(mcp: FastMCP[Any], house: House, numbers: Numbers) -> None:
     @mcp.resource(
         "memory://{id}", mime_type="application/json", title="A memory", auth=require_scopes(READ)
     )
