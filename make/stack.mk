@@ -2,7 +2,7 @@
 
 COMPOSE_HOUSE = docker compose
 
-.PHONY: setup up down purge logs migrate arm64 test-stack-up test-stack-down test-stack-status
+.PHONY: setup up down purge logs migrate test-stack-up test-stack-down test-stack-status
 
 setup: ## install the engine and make the images that tests start (root)
 	@setup/up.sh setup

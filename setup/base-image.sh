@@ -1,13 +1,15 @@
 # The one image that is not built here. A registry has it, or debootstrap makes it from this machine's own mirror.
 # Then this machine's own CA certificates go in, under a name of our own, so that pip works behind a TLS proxy.
 
+# make_base_with_debootstrap [ARCHITECTURE IMAGE]: this machine's own, if nothing else is asked for.
 make_base_with_debootstrap() {
+  local architecture=${1:-$(dpkg --print-architecture)} image=${2:-$LARES_BASE_IMAGE}
   local root mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   mirror=$(debian_mirror) || fail setup.mirror "no Debian mirror in this machine's apt configuration" "add one to /etc/apt/sources.list.d"
   root=$(mktemp -d "$LARES_TMP/base.XXXXXX")
   # shellcheck disable=SC2064  # the path is wanted as it is now
   trap "rm -rf '$root'" RETURN
-  quietly "$LARES_LOG/debootstrap.log" debootstrap --variant=minbase --keyring="$keyring" \
+  quietly "$LARES_LOG/debootstrap.log" debootstrap --arch="$architecture" --variant=minbase --keyring="$keyring" \
     --include=ca-certificates "$LARES_DEBIAN" "$root" "$mirror" \
     || fail setup.base_image "debootstrap failed" "see $LARES_LOG/debootstrap.log and run make up again"
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/cache/debconf/*-old "$root"/var/log/* \
@@ -15,7 +17,7 @@ make_base_with_debootstrap() {
   # What is installed later must leave these out too, or every image carries them.
   printf 'path-exclude /usr/share/%s/*\n' doc man locale info lintian >"$root/etc/dpkg/dpkg.cfg.d/slim"
   printf 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n' >"$root/etc/apt/apt.conf.d/slim"
-  tar -C "$root" --numeric-owner -c . | docker import - "$LARES_BASE_IMAGE" >/dev/null
+  tar -C "$root" --numeric-owner -c . | docker import - "$image" >/dev/null
 }
 
 if ! docker image inspect "$LARES_BASE_IMAGE" >/dev/null 2>&1; then
