@@ -82,6 +82,7 @@ async def test_only_forgetting_is_marked_destructive(door: Any) -> None:
     async with door.client(await door.token(READ, WRITE)) as client:
         hints = {tool.name: tool.annotations for tool in await client.list_tools()}
         schemas = {tool.name: tool.output_schema for tool in await client.list_tools()}
+        assert all(tool.description for tool in await client.list_tools())
     assert {name for name, hint in hints.items() if hint.destructive_hint} == {"forget_memory"}
     assert {name for name, hint in hints.items() if hint.read_only_hint} == {
         "recall",
@@ -129,7 +130,9 @@ async def test_while_memory_is_away_the_client_is_told_so(
         answer = await type(door)(away, door.memory, door.pg).post(token, call("recall", query="x"))
         said = answer.json()["result"]
         assert said["isError"]
-        assert "memory.unavailable" in said["content"][0]["text"]
+        told = json.loads(said["content"][0]["text"])["error"]
+        assert told["code"] == "memory.unavailable"
+        assert told["correlation_id"] == answer.headers["x-correlation-id"]
     finally:
         away.stop()
 
