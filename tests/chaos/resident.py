@@ -92,9 +92,18 @@ class Resident:
         assert said.status_code == 201, said.text
 
     async def ask(
-        self, text: str, key: str = "", conversation: str = "", seconds: float = 60
+        self,
+        text: str,
+        key: str = "",
+        conversation: str = "",
+        *,
+        stop_after: int = 0,
+        seconds: float = 60,
     ) -> Said:
-        """Say something and listen to the end. Never raises: a broken line is part of what was heard."""
+        """Say something and listen to the end; press stop after so many pieces, if that is not 0.
+
+        Never raises: a broken line is part of what was heard.
+        """
         said, begun = Said(), time.monotonic()
         body: dict[str, Any] = {"text": text}
         if conversation:
@@ -106,7 +115,7 @@ class Resident:
                     if response.status_code != 200:
                         said.trouble = await trouble_of("turn", response)
                         return said
-                    await _listen(response, said, begun)
+                    await self._listen(response, said, begun, stop_after)
             if not said.status:
                 said.trouble = Trouble(time.monotonic(), "turn", 0, "", "the stream ended early")
         except (httpx.TransportError, TimeoutError) as error:
@@ -119,6 +128,19 @@ class Resident:
         sent = self._sent("POST", headers)
         async with self.http.stream("POST", "/api/turns", json=body, **sent) as response:
             yield response
+
+    async def _listen(
+        self, response: httpx.Response, said: Said, begun: float, stop_after: int
+    ) -> None:
+        name = ""
+        async for line in response.aiter_lines():
+            if line.startswith("event:"):
+                name = line[6:].strip()
+            elif line.startswith("data:"):
+                _take(said, name, json.loads(line[5:]), begun)
+                if stop_after and name == "delta" and len(said.deltas) == stop_after:
+                    assert said.accepted is not None
+                    await self.request("POST", f"/api/turns/{said.accepted['turn_id']}/stop", {})
 
     async def remember(self, text: str, key: str, tier: str = "convenience") -> Trouble | None:
         """Write a memory directly, as the Memory page does. None means that it is acknowledged."""
@@ -151,25 +173,19 @@ class Resident:
         return reply.json()
 
 
-async def _listen(response: httpx.Response, said: Said, begun: float) -> None:
-    name = ""
-    async for line in response.aiter_lines():
-        if line.startswith("event:"):
-            name = line[6:].strip()
-        elif line.startswith("data:"):
-            data = json.loads(line[5:])
-            if name == "turn.accepted":
-                said.accepted = data
-            elif name == "delta":
-                if said.first_delta_s is None:
-                    said.first_delta_s = time.monotonic() - begun
-                said.deltas.append(data["text"])
-            elif name == "sources":
-                said.sources = data
-            elif name == "error":
-                said.error = data
-            elif name == "turn.finished":
-                said.status = data["status"]
+def _take(said: Said, name: str, data: Any, begun: float) -> None:
+    if name == "turn.accepted":
+        said.accepted = data
+    elif name == "delta":
+        if said.first_delta_s is None:
+            said.first_delta_s = time.monotonic() - begun
+        said.deltas.append(data["text"])
+    elif name == "sources":
+        said.sources = data
+    elif name == "error":
+        said.error = data
+    elif name == "turn.finished":
+        said.status = data["status"]
 
 
 async def trouble_of(what: str, response: httpx.Response) -> Trouble:
