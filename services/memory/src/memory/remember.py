@@ -59,7 +59,8 @@ class Remember:
         try:
             await self._write(caller, entry, key_hash)
         except _KeyTaken:
-            assert key_hash is not None
+            if key_hash is None:
+                raise
             return await self._first(caller, entry, key_hash)
         self._wake(tier)
         return to_memory(entry)
