@@ -64,10 +64,11 @@ ipt -A "$to_outside" -j REJECT
 ipt -C INPUT -i "$bridge-+" -j "$to_host" 2>/dev/null || ipt -I INPUT -i "$bridge-+" -j "$to_host"
 ipt -C DOCKER-USER -i "$bridge-+" -j "$to_outside" 2>/dev/null || ipt -I DOCKER-USER -i "$bridge-+" -j "$to_outside"
 
-# Reinstalled at boot, where systemd is.
+# Reinstalled at boot, where systemd is: after the resolvers are known and before the engine starts a container.
 unit=/etc/systemd/system/lares-firewall-$bridge.service
 if [ -d /run/systemd/system ] && [ "$action" = install ]; then
-  printf '%s\n' '[Unit]' "Description=Lares: what containers may not reach ($bridge)" 'After=docker.service' 'PartOf=docker.service' \
-    '[Service]' 'Type=oneshot' "ExecStart=$(readlink -f "$0") $state boot" '[Install]' 'WantedBy=multi-user.target docker.service' >"$unit.new"
+  printf '%s\n' '[Unit]' "Description=Lares: what containers may not reach ($bridge)" 'Wants=network-online.target' \
+    'After=network-online.target' 'Before=docker.service' \
+    '[Service]' 'Type=oneshot' "ExecStart=$(readlink -f "$0") $state boot" '[Install]' 'WantedBy=docker.service' >"$unit.new"
   if cmp -s "$unit.new" "$unit"; then rm "$unit.new"; else mv "$unit.new" "$unit"; systemctl daemon-reload; systemctl enable "$(basename "$unit")" >/dev/null 2>&1; fi
 fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -112,6 +113,30 @@ def test_a_second_make_up_changes_no_container_and_is_quick(stack: Stack) -> Non
         )
         == set()
     )
+
+
+def test_the_first_owners_link_is_shown_only_while_there_is_no_owner(stack: Stack) -> None:
+    """Without a link is also what a set-up says that could not ask: so the sentence is compared too."""
+    token = secrets(stack)["identity/setup_token"].decode()
+    one = {one.service: one.id for one in house(stack)}["postgres"]
+    asked = ["psql", "-h", "/run/postgresql", "-U", "postgres", "-d", "lares", "-Atc"]
+    claimed = run("docker", "exec", one, *asked, "SELECT count(*) FROM edge.setup_claim").strip()
+    said = run("make", "-s", "test-stack-up", timeout_s=300)
+    if claimed == "0":
+        assert f"/setup#{token}" in said
+    else:
+        assert token not in said
+        assert "Sign in with your account." in said
+
+
+@pytest.mark.parametrize("after_s", [1.0, 4.0])
+def test_a_make_up_that_is_killed_can_be_repeated(stack: Stack, after_s: float) -> None:
+    with subprocess.Popen(
+        ["make", "test-stack-up"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as killed:  # fmt: skip
+        time.sleep(after_s)
+        os.killpg(killed.pid, signal.SIGKILL)
+    assert "Lares is up" in run("make", "-s", "test-stack-up", timeout_s=300)
 
 
 def test_plain_compose_up_works_after_it_and_changes_nothing(stack: Stack) -> None:
