@@ -104,6 +104,19 @@ class Person:
         expect(turns).to_have_count(before + 1)
         return turns.last
 
+    def knows(self, text: str) -> None:
+        """Make sure that the house remembers `text`, whatever was tested before."""
+        self.page.goto("/memory")
+        expect(self.page.get_by_role("heading", name="Memory", level=1)).to_be_visible()
+        self.page.wait_for_function(
+            "document.querySelector('[role=status]')?.textContent.includes('shown')"
+        )
+        if self.page.get_by_text(text, exact=True).count() == 0:
+            self.page.get_by_role("button", name="Add a memory").click()
+            self.page.get_by_label("What to remember").fill(text)
+            self.page.get_by_role("button", name="Save").click()
+            expect(self.page.get_by_text(text, exact=True)).to_be_visible()
+
     def prove(self) -> None:
         """Answer "Is it still you?" with the password, if the house asks."""
         dialog = self.page.get_by_role("dialog", name="Is it still you?")

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import expect
 
@@ -60,7 +60,7 @@ def test_an_authenticator_app_is_set_up_with_recovery_codes(
     owner.prove()
     dialog = page.get_by_role("dialog", name="Set up your authenticator app")
     expect(dialog.get_by_role("img", name="QR code of the set-up key")).to_be_visible()
-    keyring["totp"] = dialog.get_by_label("Set-up key").inner_text().strip()
+    keyring["totp"] = dialog.get_by_label("Set-up key", exact=True).inner_text().strip()
     dialog.get_by_label("Code from the app").fill("000000")
     dialog.get_by_role("button", name="Confirm").click()
     expect(dialog.get_by_role("alert")).to_contain_text("identity.")
@@ -130,6 +130,7 @@ def test_a_session_that_is_ended_elsewhere_is_shown_out_within_five_seconds(
 def test_a_token_is_shown_once_and_recalls_rex_from_an_mcp_client(
     owner: Person, stack: Any, page: Any
 ) -> None:
+    owner.knows("My dog is called Rex.")
     page.goto("/security")
     page.get_by_role("button", name="New token").click()
     page.get_by_label("Name").fill("A reading lamp")
@@ -159,10 +160,10 @@ async def recall_over_mcp(stack: Any, secret: str, query: str) -> str:
 
     tls = ssl.create_default_context(cadata=authority(stack))
 
-    def client_factory(**options: Any) -> httpx.AsyncClient:
+    def client_factory(**options: Any) -> httpx2.AsyncClient:
         # The name of the house resolves nowhere but in the household's own network.
         transport = Nearby(stack, verify=tls)
-        return httpx.AsyncClient(**{**options, "transport": transport})
+        return httpx2.AsyncClient(**{**options, "transport": transport})
 
     transport = StreamableHttpTransport(
         f"{stack.url}/mcp", auth=secret, httpx_client_factory=client_factory
@@ -173,14 +174,14 @@ async def recall_over_mcp(stack: Any, secret: str, query: str) -> str:
         return str(await client.call_tool(recall, {"query": query}))
 
 
-class Nearby(httpx.AsyncHTTPTransport):
+class Nearby(httpx2.AsyncHTTPTransport):
     """Connects to 127.0.0.1 whatever the name is, and checks the certificate for the name all the same."""
 
     def __init__(self, stack: Any, verify: ssl.SSLContext) -> None:
         super().__init__(verify=verify, trust_env=False)
         self._stack = stack
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.extensions["sni_hostname"] = self._stack.host
         request.url = request.url.copy_with(host="127.0.0.1")
         return await super().handle_async_request(request)
@@ -208,7 +209,7 @@ def in_a_thread(work: Any) -> Any:
 def test_everything_that_happened_is_in_the_trail(owner: Person, page: Any) -> None:
     page.goto("/security")
     trail = page.get_by_role("region", name="What happened")
-    for event in ("passkey", "token", "session"):
+    for event in ("authenticator added", "token made", "token revoked"):
         expect(trail.get_by_text(re.compile(event)).first).to_be_visible()
     expect(page.get_by_text(PASSWORD)).to_have_count(0)
 

@@ -28,7 +28,7 @@ def test_system_shows_each_container_with_its_memory_and_how_old_that_is(
     page.goto("/system")
     table = page.get_by_role("table")
     for name in CONTAINERS:
-        row = table.get_by_role("row").filter(
+        row = table.locator("tr:not(.domain)").filter(
             has=page.get_by_role("rowheader", name=name, exact=True)
         )
         expect(row).to_contain_text(re.compile("healthy|running|starting"))
@@ -51,8 +51,9 @@ def test_the_keyboard_alone_reaches_everything(owner: Person, page: Any) -> None
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
 
+    palette = page.get_by_role("dialog", name="Command palette")
     page.keyboard.press("Control+k")
-    expect(page.get_by_role("combobox")).to_be_focused()
+    expect(palette.get_by_role("combobox")).to_be_focused()
     page.keyboard.type("go mem")
     expect(page.get_by_role("option", selected=True)).to_contain_text("Go to Memory")
     page.keyboard.press("Enter")
@@ -73,7 +74,7 @@ def test_the_keyboard_alone_reaches_everything(owner: Person, page: Any) -> None
 
     page.keyboard.press("Control+k")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("combobox")).to_have_count(0)
+    expect(palette).to_have_count(0)
     page.keyboard.press("Control+k")
     page.keyboard.type("dark theme")
     page.keyboard.press("Enter")
@@ -132,6 +133,7 @@ def test_dialogs_are_accessible_and_give_the_focus_back(
 
 
 def test_the_readme_shows_the_house_as_it_is(owner: Person, page: Any) -> None:
+    owner.knows("My dog is called Rex.")
     owner.ask("What is my dog's name?", new=True)
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")

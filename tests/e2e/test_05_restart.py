@@ -22,6 +22,7 @@ def restart(stack: Any, *services: str) -> None:
 def test_a_memory_outlives_the_containers_and_the_page_comes_back_by_itself(
     owner: Person, stack: Any, page: Any
 ) -> None:
+    owner.knows("My dog is called Rex.")
     page.goto("/memory?q=dog")
     expect(page.get_by_text("Rex").first).to_be_visible()
     restart(stack, "postgres", "valkey", "memory", "memory-worker", "orchestrator", "dashboard")
