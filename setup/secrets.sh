@@ -3,20 +3,25 @@
 
 secrets_dir=$LARES_STATE/secrets
 
+# A service says its user in its service.yaml; what is not a service of ours has it here.
 secret_owner() {
   case $1 in
-    caddy) echo 10010 ;; identity) echo 10011 ;; forward-auth) echo 10012 ;; dashboard) echo 10013 ;;
-    mcp-gateway) echo 10014 ;; postgres) echo 10020 ;; valkey) echo 10021 ;; migrate) echo 10022 ;;
-    memory | memory-worker) echo 10030 ;; model-gateway) echo 10040 ;; orchestrator) echo 10050 ;;
-    state-registry) echo 10060 ;; setup) echo 0 ;;
-    *) fail setup.secret "no user is known for the service $1" "add it to setup/secrets.sh" ;;
+    postgres) echo 10020 ;;
+    valkey) echo 10021 ;;
+    memory-worker) secret_owner memory ;;
+    *)
+      local uid
+      uid=$(sed -n 's/^uid: *\([0-9][0-9]*\)$/\1/p' "$LARES_ROOT/services/$1/service.yaml" 2>/dev/null || true)
+      [ -n "$uid" ] || fail setup.secret "no user is known for the service $1" "say its uid in services/$1/service.yaml"
+      echo "$uid"
+      ;;
   esac
 }
 
 # put SERVICE NAME: keep stdin as a secret. Written beside and renamed, so no half secret ever lies there.
 put() {
   local service=$1 name=$2 uid file
-  uid=$(secret_owner "$service")
+  uid=$(secret_owner "$service") || exit 1
   file=$secrets_dir/$service/$name
   install -d -m 0700 -o "$uid" -g "$uid" "$secrets_dir/$service"
   ( umask 077; cat >"$file.new" )
