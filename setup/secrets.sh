@@ -11,7 +11,7 @@ secret_owner() {
     memory-worker) secret_owner memory ;;
     *)
       local uid
-      uid=$(sed -n 's/^uid: *\([0-9][0-9]*\)$/\1/p' "$LARES_ROOT/services/$1/service.yaml" 2>/dev/null || true)
+      uid=$(sed -n 's/^uid: *\([0-9][0-9]*\)$/\1/p' "$LARES_ROOT/services/$1/service.yaml" 2>/dev/null | head -n 1 || true)
       [ -n "$uid" ] || fail setup.secret "no user is known for the service $1" "say its uid in services/$1/service.yaml"
       echo "$uid"
       ;;
