@@ -70,6 +70,10 @@ class ScriptedModel:
 
     async def _words(self, question: str) -> AsyncGenerator[str]:
         slow = "SLOW" in question
+        if "ODD" in question:
+            # A lone half of a character pair and a NUL, as some models put out.
+            odd = r'{"choices": [{"index": 0, "delta": {"content": "a\ud800b\u0000c"}}]}'
+            yield f"data: {odd}\n\n"
         done = False
         try:
             for number in range(200 if slow else 5):

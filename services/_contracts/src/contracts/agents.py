@@ -10,7 +10,10 @@ from contracts.memory import Tier
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
-TurnText = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
+# Something to read in it, and no NUL, which the database cannot hold.
+_READABLE = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
+TurnText = Annotated[str, Field(min_length=1, max_length=8000, pattern=_READABLE)]
 RiskClass = Literal["read", "write", "destructive"]
 TurnStatus = Literal["running", "waiting", "done", "stopped", "failed", "interrupted"]
 Verdict = Literal["AUTO_EXECUTE_LOW_RISK", "REQUIRES_APPROVAL", "FORBIDDEN"]
@@ -132,7 +135,7 @@ class Conversation(Contract):
 class ConversationPatch(Contract):
     """`PATCH /v1/conversations/{id}`."""
 
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_READABLE)]
 
 
 class ConversationPage(Contract):

@@ -69,7 +69,7 @@ class Work:
     async def say(self, text: str) -> None:
         """Add to the answer and stream it, up to the most that an answer may be."""
         left = ANSWER_CHARS_MAX - sum(map(len, self.answer))
-        piece = text[: max(0, left)]
+        piece = storable(text)[: max(0, left)]
         if piece:
             self.answer.append(piece)
             await self.turn.feed.say("delta", {"text": piece})
@@ -77,6 +77,11 @@ class Work:
     async def stage(self, name: str, detail: str = "") -> None:
         """Tell the person what is done now."""
         await self.turn.feed.say("stage", {"name": name, "detail": detail})
+
+
+def storable(text: str) -> str:
+    """Return text that UTF-8 and Postgres can hold: a model may answer with halves of characters, or with NUL."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 Executor = Callable[[Work, Step], Awaitable[None]]
