@@ -38,8 +38,12 @@ class Forget:
             for shelf in self._library.shelves(caller.db_role):
                 tier = await self._clear(shelf, caller, memory_id, erased)
                 known = known or tier is not None
-        if not known:
-            raise MemoryNotFound()
+            if not known:
+                raise MemoryNotFound()
+            # A memory that has moved leaves its key in the books of the shelf where it was first remembered.
+            for shelf in (self._library.plain, self._library.sacred):
+                async with shelf.pool.own() as conn:
+                    erased.update(await shelf.erase_traces(conn, memory_id))
         return Erased(erased=dict(erased))
 
     async def _clear(
@@ -61,7 +65,7 @@ class Forget:
                 buried = await shelf.tombstone(conn, memory_id, caller.subject)
                 # A tombstone in a tier the caller has no part in is as invisible as the memory was.
                 return buried if buried in allowed_tiers(caller.db_role) else None
-            erased.update(await shelf.erase_books(conn, memory_id))
+            erased["events"] += await shelf.drop_events(conn, memory_id)
             await shelf.bury(conn, memory_id, caller.subject, cleared)
             await shelf.announce(conn, memory_id, caller.subject, cleared, "forgotten")
         self._wake(cleared)

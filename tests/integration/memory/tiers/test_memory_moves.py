@@ -14,6 +14,7 @@ import pytest
 from contracts.memory import EditRequest, RememberRequest, Tier
 from kit.pool import Pool
 from memory.domain import surviving_tier
+from memory.errors import MemoryNotFound
 from memory.forget import Forget
 from memory.library import Library
 from memory.move import Move
@@ -142,6 +143,43 @@ async def test_forgetting_wins_over_an_interrupted_move(
 
     assert await bench.places(memory.id) == set()
     assert await bench.fetch("SELECT * FROM memory.tier_move") == []
+
+
+async def test_forgetting_after_a_move_reaches_the_books_it_came_from(
+    bench: Any, caller_factory: Any
+) -> None:
+    ada = caller_factory().caller
+    for first, then in (("convenience", "sacred"), ("sacred", "sensitive")):
+        request = RememberRequest(text=f"Once {first}", tier=first)
+        memory = await bench.remember()(ada, request, f"key-{first}")
+        await bench.edit()(ada, memory.id, EditRequest(tier=then))
+        erased = (await Forget(bench.library, lambda _: None)(ada, memory.id)).erased
+        assert (erased["rows"], erased["request_hashes"]) == (1, 1)
+    for database, schema in (("lares", "memory"), ("lares_sacred", "sacred")):
+        rows = await bench.fetch(
+            f"SELECT request_hash FROM {schema}.remember_key", database=database
+        )
+        assert [row["request_hash"] for row in rows] == [None]
+
+
+async def test_asking_to_forget_anothers_memory_touches_nothing_of_it(
+    bench: Any, caller_factory: Any
+) -> None:
+    ada, bob = caller_factory().caller, caller_factory().caller
+    for tier in Tier:
+        memory = await bench.remember()(
+            ada, RememberRequest(text="Ada's", tier=tier.value), f"k-{tier}"
+        )
+        with pytest.raises(MemoryNotFound):
+            await Forget(bench.library, lambda _: None)(bob, memory.id)
+    for database, schema, count in (("lares", "memory", 2), ("lares_sacred", "sacred", 1)):
+        for table, where in (
+            ("pending_embedding", ""),
+            ("outbox", ""),
+            ("remember_key", "WHERE request_hash IS NOT NULL"),
+        ):
+            rows = await bench.fetch(f"SELECT 1 FROM {schema}.{table} {where}", database=database)
+            assert len(rows) == count, table
 
 
 async def test_a_raised_memory_is_never_written_below_its_new_tier(
