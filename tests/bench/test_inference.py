@@ -25,8 +25,8 @@ from .machine import describe, pss_mib
 pytestmark = pytest.mark.bench
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).resolve().parent / "results" / "inference.json"
-PAIRS = 10
-TOKENS = 150
+PAIRS = 15
+TOKENS = 100
 IDLE_SECONDS = 5
 PORTS = {"local-llm": 18471, "embedder": 18472, "model-gateway": 18473}
 UIDS = {"local-llm": 10041, "embedder": 10031, "model-gateway": 10040}
