@@ -73,10 +73,7 @@ def test_a_killed_container_comes_back_by_itself_while_a_person_talks(
         ("memory", {"memory.unavailable", "agents.memory_away"}),
         ("model-gateway", {"agents.model_away"}),
         ("local-llm", {"agents.model_away"}),
-        (
-            "postgres",
-            {"data.unavailable", "edge.upstream_unavailable", "edge.verifier_unavailable"},
-        ),
+        ("postgres", {"data.unavailable", "edge.unavailable"}),
     ],
 )
 def test_while_a_part_is_away_the_person_reads_which_code(
