@@ -230,7 +230,7 @@ def serving(app: Any) -> Iterator[Served]:
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not server.started and thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started, "the gateway did not start"
@@ -270,9 +270,9 @@ def book(url: str, **backend: Any) -> dict[str, Any]:
     entry = {
         "url": url,
         "in_house": True,
-        "silence_seconds": 1,
+        "silence_seconds": 15,
         "answer_seconds": 20,
-        "queue_seconds": 0.5,
+        "queue_seconds": 10,
         "queue_max": 1,
         **backend,
     }
@@ -319,6 +319,15 @@ def settings_for(tmp_path: Path) -> Callable[..., Settings]:
         )
 
     return make
+
+
+@pytest.fixture
+def impatient(outsider: Outsider, settings_for: Callable[..., Settings]) -> Iterator[Served]:
+    """The same with short waits, for tests of what happens when they end."""
+    with serving(
+        build(settings_for(book(outsider.url, silence_seconds=1, queue_seconds=0.3)))
+    ) as served:
+        yield served
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ async def test_a_client_that_goes_stops_the_model(house: Served, local_llm: Mode
             break
     assert local_llm.working() == 1
     await stream.close()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         while local_llm.working():
             await asyncio.sleep(0.05)
 
@@ -244,7 +244,7 @@ async def test_an_idle_model_gives_its_memory_back_and_wakes_for_the_next_questi
     try:
         server.wait("/health")
         awake = server.memory_kib()
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 40
         while server.memory_kib() > awake // 2:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
