@@ -81,19 +81,20 @@ SELECT count(*) FROM (SELECT FROM convenience.memory LIMIT $1) AS bounded;
 -- role: lares_app
 -- database: lares
 -- Materialized, so that the subject's rows are found first and then all of them compared: k of k, always.
+-- The query's vector is read in a sub-select: a plan kept for any vector would read its text again for each row.
 WITH mine AS MATERIALIZED (SELECT id, embedding FROM convenience.memory WHERE embedding IS NOT NULL)
-SELECT id, 1 - (embedding <=> $1::text::halfvec) AS score
-FROM mine
-ORDER BY embedding <=> $1::text::halfvec, id
+SELECT id, 1 - distance AS score
+FROM (SELECT id, embedding <=> (SELECT $1::text::halfvec) AS distance FROM mine) AS compared
+ORDER BY distance, id
 LIMIT $2;
 
 -- name: search_near_indexed
 -- role: lares_app
 -- database: lares
-SELECT id, 1 - (embedding <=> $1::text::halfvec) AS score
+SELECT id, 1 - (embedding <=> (SELECT $1::text::halfvec)) AS score
 FROM convenience.memory
 WHERE embedding IS NOT NULL
-ORDER BY embedding <=> $1::text::halfvec
+ORDER BY embedding <=> (SELECT $1::text::halfvec)
 LIMIT $2;
 
 -- name: search_words
