@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def guesses_until_slowed(attempt: Callable[[int], str], most: int) -> int:
 
 
 def test_23_many_names_from_one_address_are_slowed(house: House):
-    assert 15 <= guesses_until_slowed(lambda number: guess(house, f"nobody{number}"), 40)
+    assert guesses_until_slowed(lambda number: guess(house, f"nobody{number}"), 40) >= 15
 
 
 def test_23_the_wait_is_told(house: House):
@@ -115,27 +116,25 @@ def test_26_an_unknown_name_reads_like_a_wrong_password(house: House):
     assert sorted(known.headers) == sorted(unknown.headers)
 
 
-def test_26_an_unknown_name_takes_as_long_as_a_wrong_password(edge: House):
+def test_26_an_unknown_name_takes_as_much_work_as_a_wrong_password(edge: House):
     person = edge.person()
-    times: dict[str, list[float]] = {person.username: [], "nobody-at-all": []}
-    for _ in range(6):
+    work = {person.username: 0, "nobody-at-all": 0}
+    for _ in range(5):
         edge.forgive()
-        for _ in range(4):
-            for name, taken in times.items():
-                taken.append(time_of_a_wrong_password(edge, name))
-        # A busy machine only ever adds: the quickest of many is what the work itself takes.
-        known, unknown = (min(taken) for taken in times.values())
-        if abs(known - unknown) < 0.15 * known:
-            return
-    raise AssertionError(f"known {known:.3f} s, unknown {unknown:.3f} s")
+        for name in (person.username, "nobody-at-all", "nobody-at-all", person.username):
+            browser = edge.browser()
+            browser.csrf_token()
+            before = processor_ns(edge)
+            assert browser.login(name, "not the password").status_code == 400
+            work[name] += processor_ns(edge) - before
+    known, unknown = work.values()
+    assert abs(known - unknown) < 0.15 * known, work
 
 
-def time_of_a_wrong_password(house: House, name: str) -> float:
-    browser = house.browser()
-    browser.csrf_token()
-    began = time.perf_counter()
-    assert browser.login(name, "not the password").status_code == 400
-    return time.perf_counter() - began
+def processor_ns(house: House) -> int:
+    """What identity has computed so far: unlike the clock, it does not see how busy the machine is."""
+    tasks = Path(f"/proc/{house.parts.identity.running.pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
 
 
 def with_totp(house: House) -> tuple[str, str]:
