@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ CHANNEL = "lares_session"
 PROBE_SECONDS = 2.0
 PROBE_SECONDS_MAX = 1.0
 CONNECT_SECONDS_MAX = 3
+STEADY_SECONDS = 10.0
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 
@@ -43,6 +45,7 @@ class Listener:
     async def _run(self) -> None:
         misses = 0
         while True:
+            begun = time.monotonic()
             try:
                 await self._listen_once()
             except (OSError, TimeoutError) as error:
@@ -51,8 +54,9 @@ class Listener:
                 log.exception("revocations.unheard", error)
             finally:
                 self._memory.deafen()
+            # A line that held for a while and broke is tried again soon.
+            misses = 0 if time.monotonic() - begun > STEADY_SECONDS else misses + 1
             await asyncio.sleep(RETRY_SECONDS[min(misses, len(RETRY_SECONDS) - 1)])
-            misses += 1
 
     async def _listen_once(self) -> None:
         """Listen until the connection is lost, which a probe notices within three seconds even when nobody says so."""
