@@ -124,8 +124,12 @@ def ways(stack: Any) -> list[Way]:
     return [
         Way("backend, directly", f"http://{stack.net}.3.2:8000{PATH}", {CALLER_HEADER: token}),
         Way("Caddy alone", f"https://{name}:{BARE_PORT}{PATH}", {CALLER_HEADER: token}),
-        # The port that Caddy listens on inside is not the published one: the name of the house has none.
-        Way("the edge, forward auth cached", f"https://{name}:8443{PATH}", {"Cookie": cookie}),
+        # The house answers to its name with its published port, which is not the one that Caddy has inside.
+        Way(
+            "the edge, forward auth cached",
+            f"https://{name}:8443{PATH}",
+            {"Cookie": cookie, "Host": f"{name}:{stack.https_port}"},
+        ),
     ]
 
 
