@@ -201,13 +201,16 @@ async def test_a_message_that_kills_every_process_is_given_up_after_its_tries(
 
 async def test_a_redelivered_event_changes_the_database_once(valkey: Valkey, pg: Postgres) -> None:
     done: list[bool] = []
-    async with await Pool.open(pg.database("svc_memory")) as pool, both(valkey) as (source, bus):
+    async with (
+        await Pool.open(pg.database("svc_orchestrator")) as pool,
+        both(valkey) as (source, bus),
+    ):
 
         async def handler(message: Message) -> None:
             async with pool.own() as connection:
                 done.append(
                     await kit_bus.once(
-                        connection, "memory.processed_event", "memory", message.event_id
+                        connection, "agents.processed_event", "memory", message.event_id
                     )
                 )
 
@@ -220,21 +223,21 @@ async def test_a_redelivered_event_changes_the_database_once(valkey: Valkey, pg:
         with pytest.raises(RuntimeError):
             async with pool.own() as connection:
                 assert await kit_bus.once(
-                    connection, "memory.processed_event", "memory", UUID(int=7)
+                    connection, "agents.processed_event", "memory", UUID(int=7)
                 )
                 raise RuntimeError("the work failed")
         async with pool.own() as connection:
             assert await kit_bus.once(
-                connection, "memory.processed_event", "memory", UUID(int=7)
+                connection, "agents.processed_event", "memory", UUID(int=7)
             ), "a rolled back event must count as unseen"
             await connection.execute("RESET ROLE")
         admin = await pg.connect()
         await admin.execute(
-            "UPDATE memory.processed_event SET processed_at = now() - interval '15 days'"
+            "UPDATE agents.processed_event SET processed_at = now() - interval '15 days'"
         )
         await admin.close()
         async with pool.own() as connection:
-            assert await kit_bus.forget_old(connection, "memory.processed_event") == 2
+            assert await kit_bus.forget_old(connection, "agents.processed_event") == 2
 
 
 async def test_a_consumer_outlives_a_restart_of_valkey_and_nothing_acknowledged_is_lost(

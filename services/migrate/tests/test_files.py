@@ -51,6 +51,7 @@ def test_a_name_that_is_not_number_domain_and_words_is_refused(tmp_path: Path, n
         GOOD.replace("CREATE TABLE x ();", "CREATE TABLE x ();\nCOMMIT;"),
         GOOD.replace("CREATE TABLE x ();", "begin;\nCREATE TABLE x ();"),
         GOOD.replace("CREATE TABLE x ();", "START TRANSACTION;"),
+        GOOD.replace("CREATE TABLE x ();", "-- it's\nCREATE TABLE x ();\nCOMMIT;\n-- it's"),
         GOOD.replace("CREATE TABLE x ();", "CREATE INDEX CONCURRENTLY i ON x (y);"),
         GOOD.replace("CREATE TABLE x ();", "CREATE DATABASE y;"),
         GOOD.replace("CREATE TABLE x ();", "ALTER SYSTEM SET fsync = off;"),

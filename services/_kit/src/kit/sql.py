@@ -16,6 +16,8 @@ from pathlib import Path
 
 _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$")
 _TAG = re.compile(r"^--\s*(role|database):\s*([a-z][a-z0-9_]*)\s*$")
+# Whatever begins first counts: a comment may hold a quote, a literal two dashes, and both a semicolon.
+_NOT_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _FILE_BYTES_MAX = 256 * 1024
 
 
@@ -109,10 +111,10 @@ def parse(text: str, source: str = "queries.sql") -> Queries:
 
 def _body(lines: list[str], name: str, source: str) -> str:
     body = "\n".join(lines).strip().removesuffix(";").rstrip()
-    code = re.sub(r"--[^\n]*", "", body)
+    code = _NOT_CODE.sub(" ", body).strip().removesuffix(";")
     if not code.strip():
         raise SqlFileError(f"{source}: statement {name!r} is empty")
-    # Two statements under one name cannot be prepared; literals and dollar quotes may hold a semicolon.
-    if ";" in re.sub(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", "", code, flags=re.DOTALL):
+    if ";" in code:
+        # Two statements under one name cannot be prepared.
         raise SqlFileError(f"{source}: {name!r} holds more than one statement")
     return body

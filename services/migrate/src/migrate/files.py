@@ -16,6 +16,8 @@ _HEADER = re.compile(r"^--\s*database:\s*(\w+)\s*$")
 _MARK = re.compile(r"^--\s*(up|down)\s*$")
 _FILES_MAX = 2000
 _BYTES_MAX = 1024 * 1024
+# Comments, literals and function bodies, whichever begins first; a plpgsql body has BEGIN and END of its own.
+_NOT_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 # One file is one transaction: a COMMIT inside would leave half of it behind after a crash.
 _TRANSACTION_CONTROL = re.compile(
     r"^\s*(begin|commit|end|rollback|abort|start\s+transaction|savepoint\b.*|release\b.*|prepare\s+transaction\b.*)\s*;",
@@ -96,11 +98,9 @@ def _split(text: str, name: str) -> tuple[str, str, str]:
 
 
 def _check_body(where: str, body: str) -> None:
-    code = re.sub(r"--[^\n]*", "", body)
+    code = _NOT_CODE.sub(" ", body)
     if not code.strip():
         raise BadFile(f"{where}: empty")
-    # A plpgsql body has BEGIN and END of its own.
-    code = re.sub(r"\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", "", code, flags=re.DOTALL)
     if found := _TRANSACTION_CONTROL.search(code):
         raise BadFile(f"{where}: `{found[1]}` is the runner's to say")
     if found := _OUTSIDE_TRANSACTION.search(code):

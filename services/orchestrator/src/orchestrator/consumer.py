@@ -17,7 +17,7 @@ GROUP = "orchestrator"
 
 
 class Redactor:
-    """Consumer of `memory.changed.v1`. Redacting twice changes nothing, so a redelivery needs no guard."""
+    """Consumer of `memory.changed.v1`. What is delivered again is known by its id and passed over."""
 
     def __init__(self, store: Store, numbers: Numbers) -> None:
         self._store = store
@@ -29,7 +29,9 @@ class Redactor:
         words = placeholder(event)
         if words is None:
             return
-        changed = await self._store.redact(event.subject_id, event.memory_id, words)
+        changed = await self._store.redact(
+            event.subject_id, event.memory_id, words, event_id=message.event_id
+        )
         if changed:
             self._numbers.redacted(changed)
             log.info("turns.redacted", turns=changed, memory_id=str(event.memory_id))

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from contracts.identity import Caller
 from kit import sql
+from kit.bus import forget_old, once
 from kit.pool import Pool
 
 from orchestrator.domain import Exchange, Recalled, TurnStatus
 
 QUERIES = sql.load(Path(__file__).with_name("queries.sql"))
 APP_ROLE = "lares_app"
+PROCESSED = "agents.processed_event"
 Row = Any
 
 
@@ -228,14 +230,26 @@ class Store:
         async with self._pool.as_caller(caller) as conn:
             return await conn.fetchval(QUERIES.delete_conversation, conversation_id) is not None
 
-    async def redact(self, subject: UUID, memory_id: UUID, words: str) -> int:
-        """Take out of the conversations what repeats a memory that is gone. Return how many turns changed."""
+    async def redact(
+        self, subject: UUID, memory_id: UUID, words: str, *, event_id: UUID | None = None
+    ) -> int:
+        """Take out of the conversations what repeats a memory that is gone. Return how many turns changed.
+
+        An event that was handled before changes nothing: its id is committed with what it caused.
+        """
         async with self._pool.as_role(APP_ROLE, subject) as conn:
+            if event_id is not None and not await once(conn, PROCESSED, "redactor", event_id):
+                return 0
             told = await conn.fetch(QUERIES.redact_remembered, memory_id, words)
             used = await conn.fetch(QUERIES.redact_answers, str(memory_id), words)
             where = list({row["conversation_id"] for row in (*told, *used)})
             await conn.execute(QUERIES.redact_titles, where, words)
         return len(told) + len(used)
+
+    async def forget_processed(self) -> int:
+        """Forget the ids of events too old to be delivered again."""
+        async with self._pool.own() as conn:
+            return await forget_old(conn, PROCESSED)
 
     async def list_audit(self, subject: UUID, before: int | None, limit: int) -> list[Row]:
         """Return the newest rows of a person's account."""

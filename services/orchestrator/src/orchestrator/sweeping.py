@@ -47,6 +47,7 @@ class Sweep:
                 await self.once()
                 if rounds % PURGE_EVERY == 0:
                     await self._confirmations.purge()
+                    await self._store.forget_processed()
                 rounds += 1
             except KitError as error:
                 log.warning("sweep.put_off", code=error.code)
