@@ -27,6 +27,7 @@ source setup/engine-start.sh
 source setup/base-image.sh
 
 if [ "${1:-}" = setup ]; then
+  source setup/test-tools.sh
   step "Images for tests"
   source setup/build.sh
   exit 0
