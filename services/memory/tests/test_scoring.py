@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from memory.scoring import Hit, bm25, clamp, cosine, fuse, words
+from memory.scoring import Hit, bm25, clamp, fuse, nearness, unit, words
 
 SCORES = st.floats(-1, 2) | st.just(math.nan)
 HITS = st.lists(
@@ -77,5 +77,12 @@ def test_words_meet_in_the_plural_and_whatever_their_case() -> None:
 
 
 def test_a_vector_without_direction_is_near_nothing() -> None:
-    assert cosine([0.0, 0.0], [1.0, 0.0]) == 0
-    assert cosine([2.0, 0.0], [1.0, 0.0]) == 1
+    assert nearness(unit([0.0, 0.0]), unit([1.0, 0.0])) == 0
+    assert nearness(unit([2.0, 0.0]), unit([5.0, 0.0])) == 1
+
+
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=3))
+def test_a_vector_is_nearest_to_itself(vector: list[float]) -> None:
+    length = math.sqrt(math.fsum(number * number for number in vector))
+    if length > 1e-6:
+        assert math.isclose(nearness(unit(vector), unit(vector)), 1, rel_tol=1e-9)

@@ -13,7 +13,7 @@ from kit.pool import Connection, Pool
 
 from memory.domain import SACRED_ROWS_MAX, Cursor, Entry
 from memory.errors import SacredFull
-from memory.scoring import Hit, bm25, clamp, cosine, top
+from memory.scoring import Hit, bm25, clamp, nearness, top, unit
 from memory.store import FIRST_PAGE, Deleted, Shelf, count
 from memory.vault import Vault, pack_vector, unpack_vector
 
@@ -126,9 +126,12 @@ class SacredShelf(Shelf):
         entries = [self._open(row, with_embedding=vector is not None) for row in rows]
         near: list[Hit] = []
         if vector is not None:
+            query_vector = unit(vector)
             near = top(
                 (
-                    Hit(entry.id, clamp(cosine(vector, entry.embedding)), "close in meaning")
+                    Hit(
+                        entry.id, clamp(nearness(query_vector, entry.embedding)), "close in meaning"
+                    )
                     for entry in entries
                     if entry.embedding is not None
                 ),
@@ -144,7 +147,8 @@ class SacredShelf(Shelf):
         return self._vault.seal(entry.subject_id, entry.id, _TEXT, plain)
 
     def _seal_vector(self, entry: Entry, vector: Sequence[float]) -> bytes:
-        return self._vault.seal(entry.subject_id, entry.id, _EMBEDDING, pack_vector(vector))
+        # Of length one, so that a search has one product a row to make and not three.
+        return self._vault.seal(entry.subject_id, entry.id, _EMBEDDING, pack_vector(unit(vector)))
 
     def _open(self, row: Any, *, with_embedding: bool = False) -> Entry:
         subject, ident = row["subject_id"], row["id"]

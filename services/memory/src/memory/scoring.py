@@ -82,7 +82,7 @@ def words(text: str) -> list[str]:
 
 
 def _singular(word: str) -> str:
-    if len(word) > 3:
+    if len(word) > 3 and word[-1] == "s":
         for ending, replacement in _PLURALS:
             if word.endswith(ending):
                 return word.removesuffix(ending) + replacement
@@ -124,10 +124,15 @@ def shares(terms: Iterable[str]) -> str:
     return "shares " + ", ".join(sorted(terms)[:8])
 
 
-def cosine(left: Sequence[float], right: Sequence[float]) -> float:
-    """Return how near two vectors lie, -1..1; 0 when either has no direction."""
-    norms = math.sqrt(_sum_products(left, left)) * math.sqrt(_sum_products(right, right))
-    return _sum_products(left, right) / norms if norms else 0.0
+def unit(vector: Sequence[float]) -> list[float]:
+    """Return the vector of the same direction and length one; one without direction stays as it is."""
+    length = math.sqrt(_sum_products(vector, vector))
+    return [number / length for number in vector] if length else list(vector)
+
+
+def nearness(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return the cosine of two unit vectors, -1..1."""
+    return _sum_products(left, right)
 
 
 def top(hits: Iterable[Hit], limit: int) -> list[Hit]:
