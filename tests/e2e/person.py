@@ -108,9 +108,7 @@ class Person:
         """Make sure that the house remembers `text`, whatever was tested before."""
         self.page.goto("/memory")
         expect(self.page.get_by_role("heading", name="Memory", level=1)).to_be_visible()
-        self.page.wait_for_function(
-            "document.querySelector('[role=status]')?.textContent.includes('shown')"
-        )
+        expect(self.page.get_by_role("status").filter(has_text="shown")).to_be_attached()
         if self.page.get_by_text(text, exact=True).count() == 0:
             self.page.get_by_role("button", name="Add a memory").click()
             self.page.get_by_label("What to remember").fill(text)

@@ -32,14 +32,12 @@ def test_system_shows_each_container_with_its_memory_and_how_old_that_is(
             has=page.get_by_role("rowheader", name=name, exact=True)
         )
         expect(row).to_contain_text(re.compile("healthy|running|starting"))
-        expect(
-            row.get_by_role("meter").or_(row.get_by_text(re.compile("MiB"))).first
-        ).to_be_visible()
+        expect(row.get_by_text(re.compile("MiB")).first).to_be_visible()
     finished = table.get_by_role("row").filter(
         has=page.get_by_role("rowheader", name="migrate", exact=True)
     )
     expect(finished).to_contain_text("finished")
-    expect(page.get_by_text(re.compile(r"^Read (just now|\d+ s ago)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Read\s+(just now|\d+ s ago)"))).to_be_visible()
     expect(page.get_by_text("lares-small")).to_be_visible()
 
 
@@ -133,18 +131,21 @@ def test_dialogs_are_accessible_and_give_the_focus_back(
 
 
 def test_the_readme_shows_the_house_as_it_is(owner: Person, page: Any) -> None:
-    owner.knows("My dog is called Rex.")
-    owner.ask("What is my dog's name?", new=True)
-    page.mouse.move(0, 0)
-    page.evaluate("scrollTo(0, 0)")
+    owner.knows("The blue bicycle is lent to Grace.")
+    owner.ask("Remember that my dog is called Rex", new=True)
+    turn = owner.ask("Forget that the blue bicycle is lent to Grace")
+    expect(turn.get_by_role("button", name="Deny")).to_be_visible()
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.screenshot(path=ARTIFACTS / "screenshot.png")
+    turn.get_by_role("button", name="Deny").click()
+    expect(turn.get_by_role("status").filter(has_text="Denied")).to_be_visible()
     assert (ROOT / "docs" / "screenshot.png").stat().st_size > 20_000
 
 
 def settle(page: Any) -> None:
     """Wait until the page shows what it came to show."""
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
-    page.wait_for_function("document.querySelectorAll('[aria-busy=true]').length === 0")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     page.wait_for_timeout(700)
 
 

@@ -35,12 +35,19 @@ class Neighbours:
 def connect(settings: Settings) -> Neighbours:
     """Return clients for all neighbours; nothing is connected before it is asked."""
     return Neighbours(
-        memory=ServiceClient("memory", settings.memory_url, timeout_s=10.0),
+        # One retry: a stopped container swallows each try for two seconds, and a person is waiting.
+        memory=ServiceClient("memory", settings.memory_url, timeout_s=10.0, retries=1),
         orchestrator=ServiceClient(
-            "orchestrator", settings.orchestrator_url, timeout_s=10.0, connections_max=64
+            "orchestrator",
+            settings.orchestrator_url,
+            timeout_s=10.0,
+            retries=1,
+            connections_max=64,
         ),
-        models=ServiceClient("model-gateway", settings.model_gateway_url),
-        registry=ServiceClient("state-registry", settings.state_registry_url, timeout_s=3.0),
+        models=ServiceClient("model-gateway", settings.model_gateway_url, retries=1),
+        registry=ServiceClient(
+            "state-registry", settings.state_registry_url, timeout_s=3.0, retries=1
+        ),
         # Sessions are asked about every few seconds: a late answer is worth as little as none.
         forward_auth=ServiceClient(
             "forward-auth", settings.forward_auth_url, timeout_s=2.0, retries=0

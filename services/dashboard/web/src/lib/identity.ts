@@ -176,5 +176,5 @@ export const revokeInvite = (id: string) => identity<void>("DELETE", `/auth/invi
 export const audit = (before: number | null) =>
   identity<{ events: AuditEvent[]; next: number | null }>(
     "GET",
-    `/auth/audit?limit=30${before === null ? "" : `&before=${before}`}`,
+    `/auth/audit?limit=12${before === null ? "" : `&before=${before}`}`,
   );
