@@ -25,6 +25,15 @@ from tests.hostile.house import HOST, House
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class Listener(ThreadingHTTPServer):
+    """Attacks break off in the middle; that is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return
+
+
 class Recorder:
     """Stands where a front service stands, keeps what arrives, and can stream."""
 
@@ -66,7 +75,7 @@ class Recorder:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Listener(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
