@@ -93,6 +93,20 @@ async def test_a_fact_told_during_a_crash_is_kept_once_when_it_is_told_again(
     assert sorted(await ada.memories()) == sorted(facts)
 
 
+async def test_a_turn_cut_off_after_its_fact_was_kept_does_not_keep_it_twice(ada: Any, sql: Any):
+    key = uuid4().hex
+    heard = await ada.say("Remember that I like tea", key=key)
+    # What is in the tables when the power goes after memory's answer and before the turn's end.
+    turn_id = heard.one("turn.accepted")["turn_id"]
+    await sql(
+        "UPDATE sensitive.turn SET status = 'running', answer_text = '' WHERE id = $1", turn_id
+    )
+    again = await ada.say("Remember that I like tea", key=key)
+    assert again.ending == "done"
+    assert again.one("turn.accepted")["turn_id"] == turn_id
+    assert await ada.memories() == ["I like tea"]
+
+
 async def test_an_approval_can_be_given_after_a_restart(ada: Any, fragile: Any):
     await ada.say("Remember that my dog is called Rex")
     question = (await ada.say("Forget my dog")).one("confirmation_required")

@@ -386,7 +386,7 @@ async def test_a_cursor_that_was_not_made_here_is_refused(someone: Any):
     assert reply.status_code == 422
 
 
-async def eventually(check: Any, seconds: float = 15.0) -> None:
+async def eventually(check: Any, seconds: float = 30.0) -> None:
     """Return when `check` holds; fail when it does not within `seconds`."""
     for _ in range(int(seconds / 0.1)):
         held = check()
