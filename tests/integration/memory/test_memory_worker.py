@@ -90,10 +90,10 @@ async def test_a_slow_model_delays_no_write_and_bounds_a_recall(
     model.slow_seconds = 4.0
     begun = time.perf_counter()
     await remember(api, ada, "Quick as a hare")
-    assert time.perf_counter() - begun < 1.0
+    assert time.perf_counter() - begun < 2.0
     begun = time.perf_counter()
     assert (await recall(api, ada, "hare"))["degraded"] == "lexical_only"
-    assert time.perf_counter() - begun < 3.0
+    assert time.perf_counter() - begun < 3.5
     model.slow_seconds = 0.0
 
 

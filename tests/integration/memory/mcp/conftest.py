@@ -91,7 +91,7 @@ class Door:
         sent |= token.headers if token else {}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with httpx.AsyncClient(
-            base_url=self.gateway.url, trust_env=False, timeout=20
+            base_url=self.gateway.url, trust_env=False, timeout=20, verify=False
         ) as client:
             return await client.post("/mcp", content=content, headers={**sent, **headers})
 
