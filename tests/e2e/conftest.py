@@ -56,6 +56,8 @@ def owner(browser: Browser, stack: Stack) -> Iterator[Person]:
 def page(owner: Person, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The owner's page; what it looked like at the end of a failed test is kept."""
     ARTIFACTS.mkdir(exist_ok=True)
+    # A page behind another may not use a passkey.
+    owner.page.bring_to_front()
     yield owner.page
     report = getattr(request.node, "report_of_call", None)
     if report is not None and report.failed:

@@ -71,13 +71,16 @@ def test_another_tab_hears_of_a_new_memory_over_its_one_line(owner: Person, page
     other = owner.context.new_page()
     requests: list[str] = []
     other.on("request", lambda request: requests.append(request.url))
-    other.goto("/memory")
-    expect(other.get_by_role("listitem").first).to_be_visible()
-    add(page, "Another tab should hear of this.")
-    other.get_by_role("button", name="Show it").click(timeout=15_000)
-    expect(other.get_by_text("Another tab should hear of this.")).to_be_visible()
-    assert len([url for url in requests if url.endswith("/api/events")]) == 1
-    other.close()
+    try:
+        with other.expect_response("**/api/events"):
+            other.goto("/memory")
+        expect(other.get_by_role("listitem").first).to_be_visible()
+        add(page, "Another tab should hear of this.")
+        other.get_by_role("button", name="Show it").click(timeout=15_000)
+        expect(other.get_by_text("Another tab should hear of this.")).to_be_visible()
+        assert len([url for url in requests if url.endswith("/api/events")]) == 1
+    finally:
+        other.close()
 
 
 def test_a_member_of_the_house_sees_nothing_of_its_owner(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,6 +22,24 @@ from dashboard.neighbours import connect
 from dashboard.routes import routers
 from dashboard.settings import Settings
 from dashboard.streams import Streams
+
+
+def on_stop(act: Callable[[], None]) -> None:
+    """Call `act` when the process is told to stop, before the server's own handler.
+
+    The server waits for open requests to end, and a stream ends only when it is told to.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def build(settings: Settings) -> FastAPI:
@@ -39,6 +60,7 @@ def build(settings: Settings) -> FastAPI:
         reading = asyncio.create_task(hub.run(), name="hub")
         try:
             async with streams.watching():
+                on_stop(streams.end_all)
                 yield {"neighbours": behind, "hub": hub, "streams": streams, "clock": clock}
         finally:
             reading.cancel()

@@ -124,5 +124,9 @@ class Streams:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            for session in self._sessions.values():
-                session.ended.set()
+            self.end_all()
+
+    def end_all(self) -> None:
+        """Tell every stream to end; a browser comes back by itself."""
+        for session in self._sessions.values():
+            session.ended.set()

@@ -66,7 +66,7 @@ async def _passed_through(upstream: EventStream, session: Session) -> AsyncGener
     ended = asyncio.create_task(session.ended.wait())
     try:
         while True:
-            piece = await _next(pieces, ended)
+            piece = await _next(pieces, ended, session)
             if piece is None:
                 return
             yield piece
@@ -80,7 +80,9 @@ async def _passed_through(upstream: EventStream, session: Session) -> AsyncGener
         ended.cancel()
 
 
-async def _next(pieces: AsyncIterator[bytes], ended: asyncio.Task[bool]) -> bytes | None:
+async def _next(
+    pieces: AsyncIterator[bytes], ended: asyncio.Task[bool], session: Session
+) -> bytes | None:
     """Return the next piece, or None at the end. Raises SessionEnded, AnswerInterrupted."""
     import httpx
 
@@ -88,7 +90,8 @@ async def _next(pieces: AsyncIterator[bytes], ended: asyncio.Task[bool]) -> byte
     try:
         await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
-            raise SessionEnded()
+            # Told to end without the session being over: this service is stopping.
+            raise SessionEnded() if session.over else AnswerInterrupted()
         return await reading
     except httpx.TransportError:
         raise AnswerInterrupted() from None

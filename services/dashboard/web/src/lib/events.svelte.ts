@@ -31,11 +31,10 @@ class Events {
     const source = new EventSource("/api/events");
     this.source = source;
     source.addEventListener("hello", () => {
-      // Whatever happened while the line was down is unknown: everything on the page asks again.
-      const missed = this.failures > 0;
       this.failures = 0;
       this.heard();
-      if (missed) for (const topic of TOPICS) this.dispatch(topic, { missed: true });
+      // What happened before the line was up is unknown: everything on the page asks again.
+      for (const topic of TOPICS) this.dispatch(topic, { missed: true });
     });
     source.addEventListener("heartbeat", () => this.heard());
     for (const topic of TOPICS) {
