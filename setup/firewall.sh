@@ -47,7 +47,8 @@ for resolver in $resolvers; do
 done
 ipt -A "$to_host" -j REJECT
 
-# To elsewhere: answers; egress-proxy to public addresses; nothing else.
+# To elsewhere: answers; egress-proxy to public addresses and to the addresses at home that egress.yaml names; nothing
+# else. This machine itself is never among them: what is for the host passes the chain above.
 ipt -A "$to_outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
 ipt -A "$to_outside" -o "$bridge-+" -j RETURN  # between our bridges the engine's own isolation decides
 for resolver in $resolvers; do
@@ -55,6 +56,12 @@ for resolver in $resolvers; do
     ipt -A "$to_outside" -i "$bridge-6" -d "$resolver" -p "$protocol" --dport 53 -j RETURN
   done
 done
+# Checked where they were rendered; whoever can write here is root.
+if [ -s "$state/rendered/lan.list" ]; then
+  while read -r address port; do
+    ipt -A "$to_outside" -i "$bridge-6" -d "$address" -p tcp --dport "$port" -j RETURN
+  done <"$state/rendered/lan.list"
+fi
 for private in 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 224.0.0.0/3; do
   ipt -A "$to_outside" -d "$private" -j REJECT
 done

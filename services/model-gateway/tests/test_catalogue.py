@@ -22,6 +22,12 @@ OUTSIDE: dict[str, Any] = {
     "in_house": False,
     "via_egress_proxy": True,
 }
+HOME: dict[str, Any] = {
+    "url": "http://192.168.1.20:11434/v1",
+    "in_house": True,
+    "via_egress_proxy": True,
+    "max_tier": "sensitive",
+}
 
 
 def write(tmp_path: Path, content: Any) -> Path:
@@ -60,6 +66,15 @@ def test_the_environment_cannot_be_read_through_the_file(tmp_path: Path) -> None
         {**OUTSIDE, "api_key_secret": "../../etc/passwd"},
         {**OUTSIDE, "url": "https://user:pass@api.example.org/v1"},
         {**OUTSIDE, "url": "ftp://api.example.org"},
+        {key: value for key, value in HOME.items() if key != "max_tier"},
+        {**HOME, "url": "http://gpu.lan:11434/v1"},
+        {**HOME, "url": "http://127.0.0.1:11434/v1"},
+        {**HOME, "url": "http://169.254.169.254/v1"},
+        {**HOME, "url": "http://203.0.113.10:11434/v1"},
+        {**HOME, "url": "http://[fd00::20]:11434/v1"},
+        {**HOME, "in_house": False},
+        {**HOME, "ca_certificate": "-----BEGIN CERTIFICATE-----"},
+        {**HOME, "url": "https://192.168.1.20/v1", "ca_certificate": "no certificate"},
         {"url": "http://10.0.0.2/v1", "in_house": True, "max_concurency": 3},
         {"url": "http://10.0.0.2/v1"},
         {"url": "http://10.0.0.2/v1", "in_house": True, "max_concurrency": 0},
@@ -82,6 +97,28 @@ def test_a_machine_of_the_house_may_be_a_backend(tmp_path: Path, host: str) -> N
         read(write(tmp_path, book(f"http://{host}:8000/v1")), {}).backends["outsider"].tier_limit
         == "sacred"
     )
+
+
+@pytest.mark.parametrize("tier", ["convenience", "sensitive", "sacred"])
+def test_a_model_server_at_home_sees_what_the_file_says_and_not_more(
+    tmp_path: Path, tier: str
+) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["gpu"] = {**HOME, "max_tier": tier}
+    assert read(write(tmp_path, content), {}).backends["gpu"].tier_limit == tier
+
+
+def test_private_text_is_never_handed_round_in_a_circle(tmp_path: Path) -> None:
+    content = book("http://127.0.0.1/v1")
+    content["backends"]["gpu"] = content["backends"]["other"] = HOME
+    content["models"]["talker"] |= {"backend": "gpu", "when_private": "second"}
+    content["models"]["second"] = {
+        **content["models"]["talker"],
+        "backend": "other",
+        "when_private": "talker",
+    }
+    with pytest.raises(CatalogueInvalid, match="more than sensitive"):
+        read(write(tmp_path, content), {})
 
 
 def test_a_backend_outside_sees_convenience_unless_the_file_says_more(tmp_path: Path) -> None:
@@ -152,13 +189,30 @@ def test_private_text_is_handed_to_a_chat_model_of_the_house_or_the_file_is_refu
         read(write(tmp_path, content), {})
 
 
-def test_the_runbooks_example_can_be_pasted_into_the_shipped_file(tmp_path: Path) -> None:
+def pasted(heading: str) -> dict[str, Any]:
+    """The shipped file with the example under a heading of the runbook pasted into it."""
     runbook = (SHIPPED.parents[1] / "docs" / "runbooks" / "models.md").read_text()
-    example = yaml.safe_load(runbook.split("```yaml\n")[1].split("```")[0])
+    section = runbook.split(f"## {heading}\n")[1].split("\n## ")[0]
+    blocks = [yaml.safe_load(block.split("```")[0]) for block in section.split("```yaml\n")[1:]]
+    example = next(block for block in blocks if "backends" in block)
     content = yaml.safe_load(SHIPPED.read_text())
     for part in ("backends", "models"):
         content[part].update(example[part])
-    catalogue = read(write(tmp_path, content), VARIABLES)
+    return content
+
+
+def test_the_runbooks_example_can_be_pasted_into_the_shipped_file(tmp_path: Path) -> None:
+    catalogue = read(write(tmp_path, pasted("A model server outside")), VARIABLES)
     route = choose(catalogue, "lares-small", "chat", "convenience", ())
     assert route.backend_name == "provider"
     assert choose(catalogue, "lares-small", "chat", "sensitive", ()).backend_name == "local-llm"
+
+
+def test_the_runbooks_example_at_home_answers_conversations_and_leaves_sacred_text_in_the_house(
+    tmp_path: Path,
+) -> None:
+    catalogue = read(write(tmp_path, pasted("A model server at home")), VARIABLES)
+    for tier in ("convenience", "sensitive"):
+        # It is of the house: the switch for what is outside leaves it on.
+        assert choose(catalogue, "lares-small", "chat", tier, ("outside",)).backend_name == "gpu"
+    assert choose(catalogue, "lares-small", "chat", "sacred", ()).backend_name == "local-llm"

@@ -76,7 +76,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
 
 def _tls(book: Catalogue) -> ssl.SSLContext | bool:
     # A store of certificates is megabytes: only a house that asks somebody outside pays for it.
-    if any(backend.url.startswith("https:") for backend in book.backends.values()):
+    if any(not (backend.plain or backend.ca_certificate) for backend in book.backends.values()):
         return ssl.create_default_context()
     return True
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from model_gateway.errors import CatalogueInvalid
 
 FILE_BYTES_MAX = 256 * 1024
+# What setup/render_egress.py takes for an address at home.
+HOME_NETWORKS = tuple(
+    ipaddress.IPv4Network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)
 HOUSE_SUFFIXES = (".local", ".lan", ".internal", ".home.arpa")
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
 
@@ -46,6 +51,7 @@ class Backend(Part):
     queue_max: Annotated[int, Field(ge=0, le=1024)] = 8
     queue_seconds: Seconds = 60
     stream_usage: bool = True
+    ca_certificate: Annotated[str, Field(max_length=64 * 1024)] | None = None
 
     @field_validator("url")
     @classmethod
@@ -71,6 +77,8 @@ class Backend(Part):
                 raise ValueError(
                     "in_house needs a private address or a name of the house; this one is outside"
                 )
+            if self.via_egress_proxy:
+                self._check_at_home(parts.hostname or "")
             return self
         if not self.via_egress_proxy:
             raise ValueError(
@@ -83,6 +91,48 @@ class Backend(Part):
                 "sacred text never leaves the house: max_tier of a backend outside is convenience or sensitive"
             )
         return self
+
+    def _check_at_home(self, host: str) -> None:
+        try:
+            address = ipaddress.IPv4Address(host)
+        except ValueError:
+            raise ValueError(
+                "a model server at home is named by its address in numbers, as `lan` in egress.yaml names it"
+            ) from None
+        if not any(address in network for network in HOME_NETWORKS):
+            raise ValueError(
+                "a model server at home has an address of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"
+            )
+        # Another machine, and perhaps a network that others share: how far it is trusted is said, not assumed.
+        if self.max_tier is None:
+            raise ValueError(
+                "a model server at home needs max_tier: the most private text that it may be shown"
+            )
+
+    @model_validator(mode="after")
+    def _certificate_is_one(self) -> Self:
+        if self.ca_certificate is None:
+            return self
+        if urlsplit(self.url).scheme != "https":
+            raise ValueError("ca_certificate is for https; this url is http")
+        self.tls()
+        return self
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what the server's certificate is checked against, where that is not the common store."""
+        if self.ca_certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(cadata=self.ca_certificate)
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError("ca_certificate is no certificate in PEM") from error
+        return context
+
+    @property
+    def plain(self) -> bool:
+        """Whether the text travels unencrypted."""
+        return urlsplit(self.url).scheme == "http"
 
     @property
     def tier_limit(self) -> Tier:
@@ -128,12 +178,18 @@ class Catalogue(Part):
         other = self.models.get(instead)
         if other is None or other.kind != model.kind:
             raise ValueError(f"when_private of {name} names no {model.kind} model of the file")
-        # So that a request is handed on once at most.
         if (
             self.backends.get(other.backend, None) is None
             or not self.backends[other.backend].in_house
         ):
             raise ValueError(f"when_private of {name} must name a model that runs in the house")
+        # Each may be shown more than the one before it: a request is handed on twice at most, and never back.
+        mine = self.backends[model.backend].tier_limit
+        theirs = self.backends[other.backend].tier_limit
+        if mine != "sacred" and TIERS.index(theirs) <= TIERS.index(mine):
+            raise ValueError(
+                f"when_private of {name} must name a model that may be shown more than {mine} text"
+            )
 
 
 def _may_be_in_house(host: str) -> bool:

@@ -24,6 +24,8 @@ REPLY_BYTES_MAX = 16 * 1024 * 1024
 REFUSAL_BYTES_MAX = 64 * 1024
 REFUSAL_CHARS_MAX = 300
 _PROXY_REFUSED = (403, 407)
+# Squid's own answers bear it. In plain http they come in the place of the backend's.
+PROXY_ERROR_HEADER = "x-squid-error"
 
 
 class Upstream:
@@ -47,6 +49,8 @@ class Upstream:
         self._clock = clock
         self._proxy = proxy
         self._api_key = api_key
+        # The session's own check where the backend brings no certificate.
+        self._tls = backend.tls() or True
 
     @property
     def available(self) -> bool:
@@ -104,6 +108,7 @@ class Upstream:
                     data=body,
                     headers=self._headers(accept),
                     proxy=self._proxy,
+                    ssl=self._tls,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
                         total=None,
@@ -112,7 +117,7 @@ class Upstream:
                     ),
                 )
             except aiohttp.ClientHttpProxyError as error:
-                raise self._proxy_refusal(error) from error
+                raise self._proxy_refusal(error.status) from error
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 # Only here is it certain that no byte of the request was sent: whatever fails later is not repeated.
                 if attempt == CONNECT_TRIES:
@@ -136,17 +141,19 @@ class Upstream:
             headers[trace.HEADER] = trace.outgoing()
         return headers
 
-    def _proxy_refusal(self, error: aiohttp.ClientHttpProxyError) -> errors.BackendUnavailable:
-        if error.status in _PROXY_REFUSED:
+    def _proxy_refusal(self, status: int) -> errors.BackendUnavailable:
+        if status in _PROXY_REFUSED:
             return errors.BackendUnavailable(
                 f"The egress proxy does not let model-gateway reach the backend {self.name}.",
-                fix="Allow the backend's host for model-gateway in networks/egress.yaml.",
+                fix="Allow the backend's host for model-gateway in networks/egress.yaml: a domain, or under lan an address at home.",
             )
         return errors.BackendUnavailable(
             f"The egress proxy could not reach the backend {self.name}.", Retry_After="5"
         )
 
     async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        if self._proxy and self.backend.plain and PROXY_ERROR_HEADER in answer.headers:
+            raise self._proxy_refusal(answer.status)
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise errors.BackendInvalid(
                 "The backend compressed its answer, which was not asked for."
