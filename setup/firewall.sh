@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the engine leaves open: from its bridges, containers reach listeners on the host, and `front` and `egress`
-# have the host as a router. Idempotent: the house's own two chains are emptied and filled again.
+# have the host as a router. Idempotent: the house's own two chains are replaced in one step, so that nothing slips
+# through while they are made.
 #
 #   setup/firewall.sh STATE_DIR          install (also at boot, by lares-firewall.service)
 #   setup/firewall.sh STATE_DIR remove
@@ -28,9 +29,9 @@ if [ "$action" = remove ]; then
   exit 0
 fi
 
-for chain in "$to_host" "$to_outside"; do
-  ipt -N "$chain" 2>/dev/null || ipt -F "$chain"
-done
+rules=
+rule() { rules+="-A $*"$'\n'; }
+
 # The engine makes this chain at its start; at boot we may be first.
 ipt -N DOCKER-USER 2>/dev/null || true
 
@@ -39,34 +40,36 @@ resolvers=$(cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null \
   | awk '$1 == "nameserver" && $2 ~ /^[0-9.]+$/ && $2 !~ /^127[.]/ { print $2 }' | sort -u || true)
 
 # To the host: answers to what it asked itself (the published ports), and nothing new.
-ipt -A "$to_host" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+rule "$to_host" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
 for resolver in $resolvers; do
   for protocol in udp tcp; do
-    ipt -A "$to_host" -i "$bridge-6" -d "$resolver" -p "$protocol" --dport 53 -j RETURN
+    rule "$to_host" -i "$bridge-6" -d "$resolver" -p "$protocol" --dport 53 -j RETURN
   done
 done
-ipt -A "$to_host" -j REJECT
+rule "$to_host" -j REJECT
 
 # To elsewhere: answers; egress-proxy to public addresses and to the addresses at home that egress.yaml names; nothing
 # else. This machine itself is never among them: what is for the host passes the chain above.
-ipt -A "$to_outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
-ipt -A "$to_outside" -o "$bridge-+" -j RETURN  # between our bridges the engine's own isolation decides
+rule "$to_outside" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+rule "$to_outside" -o "$bridge-+" -j RETURN  # between our bridges the engine's own isolation decides
 for resolver in $resolvers; do
   for protocol in udp tcp; do
-    ipt -A "$to_outside" -i "$bridge-6" -d "$resolver" -p "$protocol" --dport 53 -j RETURN
+    rule "$to_outside" -i "$bridge-6" -d "$resolver" -p "$protocol" --dport 53 -j RETURN
   done
 done
 # Checked where they were rendered; whoever can write here is root.
 if [ -s "$state/rendered/lan.list" ]; then
   while read -r address port; do
-    ipt -A "$to_outside" -i "$bridge-6" -d "$address" -p tcp --dport "$port" -j RETURN
+    rule "$to_outside" -i "$bridge-6" -d "$address" -p tcp --dport "$port" -j RETURN
   done <"$state/rendered/lan.list"
 fi
 for private in 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 224.0.0.0/3; do
-  ipt -A "$to_outside" -d "$private" -j REJECT
+  rule "$to_outside" -d "$private" -j REJECT
 done
-ipt -A "$to_outside" -i "$bridge-6" -p tcp --dport 443 -j RETURN
-ipt -A "$to_outside" -j REJECT
+rule "$to_outside" -i "$bridge-6" -p tcp --dport 443 -j RETURN
+rule "$to_outside" -j REJECT
+
+printf '*filter\n:%s - [0:0]\n:%s - [0:0]\n%sCOMMIT\n' "$to_host" "$to_outside" "$rules" | iptables-restore -w 10 --noflush
 
 ipt -C INPUT -i "$bridge-+" -j "$to_host" 2>/dev/null || ipt -I INPUT -i "$bridge-+" -j "$to_host"
 ipt -C DOCKER-USER -i "$bridge-+" -j "$to_outside" 2>/dev/null || ipt -I DOCKER-USER -i "$bridge-+" -j "$to_outside"
