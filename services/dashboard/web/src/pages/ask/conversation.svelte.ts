@@ -33,14 +33,14 @@ export class Conversation {
 
   async load(): Promise<void> {
     if (this.id === null || this.underWay) return;
-    this.loading = this.turns.length === 0;
-    this.error = null;
+    this.loading = this.turns.length === 0 && this.error === null;
     try {
       const detail = await ok(
         api.GET("/api/conversations/{conversation_id}", { params: { path: { conversation_id: this.id } } }),
       );
       this.title = detail.conversation.title;
       this.turns = detail.turns.map(kept);
+      this.error = null;
       if (this.underWay) this.waitElsewhere();
     } catch (error) {
       this.error = codedOf(error);

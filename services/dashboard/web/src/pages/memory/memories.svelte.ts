@@ -21,13 +21,13 @@ export class Memories {
   async load(query: string, tier: TierFilter): Promise<void> {
     const turn = ++this.turn;
     this.loading = true;
-    this.error = null;
     try {
       const next = query ? await this.search(query, tier) : await this.page(tier, null);
       if (turn !== this.turn) return;
       this.found = next.found;
       this.more = next.more;
       this.degraded = next.degraded;
+      this.error = null;
     } catch (error) {
       if (turn === this.turn) this.error = codedOf(error);
     } finally {
