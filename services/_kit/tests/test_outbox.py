@@ -148,3 +148,30 @@ async def test_a_woken_relay_publishes_at_once(pg: Postgres, valkey: Valkey) -> 
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def test_a_relay_that_starts_before_the_first_migration_publishes_after_it(
+    pg: Postgres, valkey: Valkey
+) -> None:
+    superuser = await pg.connect()
+    async with (
+        await Pool.open(pg.database("svc_memory")) as pool,
+        Bus.open(valkey.broker("memory")) as bus,
+    ):
+        await superuser.execute("ALTER TABLE memory.outbox RENAME TO outbox_to_be")
+        relay = outbox.Relay(pool, bus, TABLE)
+        running = asyncio.create_task(relay.run())
+        try:
+            await asyncio.sleep(0.5)
+            assert not running.done()
+        finally:
+            await superuser.execute("ALTER TABLE memory.outbox_to_be RENAME TO outbox")
+            await superuser.close()
+        async with pool.own() as connection:
+            await outbox.add(connection, TABLE, TOPIC, {"memory_id": uuid4()})
+        async with asyncio.timeout(15):
+            while valkey.client().xlen(KEY) == 0:
+                await asyncio.sleep(0.1)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running

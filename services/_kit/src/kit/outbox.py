@@ -100,6 +100,13 @@ class Relay:
                 await self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_S_MAX)
                 continue
+            except Exception as error:
+                # Such as before the first migration, when there is no table yet. A relay that died of it would keep
+                # every event to itself until the next restart, and nobody would know.
+                log.exception("outbox.failed", error, table=self._table, seconds=pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_S_MAX)
+                continue
             pause_s = _PAUSE_S_MIN
             if published < self._batch:
                 with contextlib.suppress(TimeoutError):
