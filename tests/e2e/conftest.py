@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,32 @@ def stack(request: pytest.FixtureRequest) -> Any:
     return Stack(project, "lares.test", int(http_port), int(https_port), "", Path(state))
 
 
-# Not for the whole session: Playwright's loop would stand in the way of the asynchronous tests that come after.
-@pytest.fixture(scope="package")
-def browser(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+# Playwright's loop would stand in the way of the asynchronous tests that come after: what these fixtures open is
+# closed with the last test of this folder, and not at the end of the session.
+OPEN = ExitStack()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Any:
+    """Close the browser after the last test here."""
+    yield
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        OPEN.close()
+
+
+@pytest.fixture(scope="session")
+def browser(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Browser:
     """Debian's Chromium before the running house."""
-    with chromium(stack, tmp_path_factory.mktemp("browser")) as running:
-        yield running
+    return OPEN.enter_context(chromium(stack, tmp_path_factory.mktemp("browser")))
 
 
-@pytest.fixture(scope="package")
-def owner(browser: Browser, stack: Stack) -> Iterator[Person]:
+@pytest.fixture(scope="session")
+def owner(browser: Browser, stack: Stack) -> Person:
     """The first owner, who came in by the one-time link; on a house that has one already, a second by invitation."""
     person = Person(browser, stack, "ada")
+    OPEN.callback(person.leave)
     person.come_in()
-    yield person
-    person.leave()
+    return person
 
 
 @pytest.fixture
