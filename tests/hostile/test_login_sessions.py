@@ -160,6 +160,19 @@ def test_35_anothers_session_cannot_be_ended_and_is_not_known(house: House):
     assert victim.me().status_code == 200
 
 
+def test_ending_ones_own_session_leaves_a_row_in_the_audit(house: House):
+    person = house.person()
+    other = house.browser()
+    assert other.login(person.username).status_code == 200
+    listed = person.get(f"{ALLAUTH}/auth/sessions").json()["data"]
+    ids = [row["id"] for row in listed if not row["is_current"]]
+    said = person.delete(f"{ALLAUTH}/auth/sessions", {"sessions": ids})
+    assert said.status_code == 200, said.text
+    assert other.me().status_code == 401
+    events = [row["event"] for row in person.get("/auth/audit?limit=20").json()["events"]]
+    assert "session.ended" in events
+
+
 def test_35_anothers_token_cannot_be_ended_and_is_not_known(house: House):
     victim, attacker = house.person(), house.person()
     made = victim.post(

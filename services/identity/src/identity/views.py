@@ -205,6 +205,13 @@ class HouseSessionsView(SessionsView):
         """Raise SessionUnknown instead of saying which ids exist."""
         raise SessionUnknown
 
+    def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """End sessions of one's own, and keep account of how many."""
+        ended = len(self.input.cleaned_data["sessions"])
+        # Before they end: this one may be among them.
+        audit.record(request, "session.ended", "ok", detail={"sessions_ended": ended})
+        return super().delete(request, *args, **kwargs)
+
 
 def csrf_rejected(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """Answer Django's refusal with a code, and keep account of it."""
