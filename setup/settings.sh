@@ -86,5 +86,6 @@ settings_save() {
 # Every call to Compose speaks of this house and no other.
 compose() {
   [ -s "$LARES_STATE/env" ] || settings_save
-  docker compose --project-directory "$LARES_ROOT" -f "$LARES_ROOT/compose.yaml" --env-file "$LARES_STATE/env" "$@"
+  # Without the lock: what outlives a killed set-up must not hold up the next one.
+  docker compose --project-directory "$LARES_ROOT" -f "$LARES_ROOT/compose.yaml" --env-file "$LARES_STATE/env" "$@" 9>&-
 }
