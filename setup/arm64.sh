@@ -32,7 +32,8 @@ source setup/render.sh
 settings_load
 settings_save
 setup/firewall.sh "$LARES_STATE"
-trap 'YES=1 setup/down.sh purge >/dev/null 2>&1 9>&- || true' EXIT
+# Purge takes the lock itself.
+trap 'exec 9>&-; YES=1 setup/down.sh purge >/dev/null 2>&1 || true' EXIT
 
 step "Images"
 for service in $(compose config --services | sort); do
