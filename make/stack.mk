@@ -31,6 +31,7 @@ test-stack-up: ## bring up the second house that the tests attack
 
 test-stack-down: ## erase the second house
 	@$(TEST_HOUSE) YES=1 setup/down.sh purge
+	@setup/erase-leftovers.sh lares-test
 
 test-stack-status: ## exit 0 when the second house is up
 	@docker ps -q --filter label=com.docker.compose.project=lares-test --filter label=com.docker.compose.service=caddy --filter status=running | grep -q .

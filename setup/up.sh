@@ -34,6 +34,7 @@ if [ "${1:-}" = setup ]; then
 fi
 
 step "House"
+source setup/check-data.sh
 source setup/secrets.sh
 source setup/render.sh
 settings_load

@@ -126,6 +126,24 @@ def test_a_setting_that_is_no_plain_text_is_refused(machine: Path) -> None:
     assert "setup.setting" in up(machine, LARES_HOST="a$(reboot)")
 
 
+def test_data_without_its_secrets_is_left_alone_and_said(machine: Path) -> None:
+    volume = "lares-never_postgres-data"
+    subprocess.run(["docker", "volume", "create", volume], check=True, capture_output=True)
+    try:
+        said = up(machine)
+    finally:
+        subprocess.run(["docker", "volume", "rm", volume], check=True, capture_output=True)
+    assert "setup.secrets_lost" in said
+
+
+def test_leftovers_of_a_real_house_are_never_erased() -> None:
+    done = subprocess.run(
+        ["setup/erase-leftovers.sh", "lares"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "no test house" in done.stderr
+
+
 def test_purge_asks_first_and_a_wrong_answer_erases_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
