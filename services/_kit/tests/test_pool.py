@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from kit.pool import DataUnavailable, Pool, RoleRefused
+from kit.pool import DataUnavailable, Pool, RoleRefused, is_connection_loss
 from kit.testing.data import Postgres
 
 pytestmark = pytest.mark.integration
@@ -156,6 +156,11 @@ async def test_a_transaction_cut_off_in_the_middle_is_a_coded_503(pg: Postgres) 
                 await admin.execute(f"SELECT pg_terminate_backend({pid})")
                 await admin.close()
                 await connection.execute("SELECT 1")
+
+
+def test_a_driver_that_lost_its_place_has_lost_the_connection() -> None:
+    lost = asyncpg.InternalClientError("got result for unknown protocol state 3")
+    assert is_connection_loss(lost)
 
 
 async def test_waiting_for_a_free_connection_has_a_limit(pg: Postgres) -> None:

@@ -258,6 +258,8 @@ def is_connection_loss(error: BaseException) -> bool:
         asyncpg.CrashShutdownError,
         asyncpg.IdleSessionTimeoutError,
         asyncpg.TooManyConnectionsError,
+        # The driver lost its place in the conversation, as it may when the other end is cut off in mid-answer.
+        asyncpg.InternalClientError,
         ConnectionError,
     )
     if isinstance(error, lost):

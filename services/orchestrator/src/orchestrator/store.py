@@ -157,7 +157,7 @@ class Store:
     async def finish_turn(
         self, caller: Caller, turn_id: UUID, ending: Ending, audit: Audit
     ) -> None:
-        """Keep the end of a turn and its account; then drop the note that it runs. Safe to repeat until it succeeds."""
+        """Keep the end of a turn and its account, and drop the note that it runs. Safe to repeat until it succeeds."""
         async with self._pool.as_caller(caller) as conn:
             await conn.execute(
                 QUERIES.finish_turn,
@@ -167,8 +167,8 @@ class Store:
                 ending.error_code,
                 ending.memory_id,
             )
-        async with self._pool.own() as conn:
-            # One transaction: while the note is there the account is not, so a repeat writes it exactly once.
+            await _step_out(conn)
+            # While the note is there the account is not, so a repeat writes it exactly once.
             if await conn.execute(QUERIES.end_run, turn_id) == "DELETE 1":
                 await _write_audit(conn, audit)
 
@@ -276,10 +276,15 @@ class Store:
         """Close an abandoned run. Return True when its turn was still open."""
         async with self._pool.as_role(APP_ROLE, subject) as conn:
             was_open = await conn.fetchval(QUERIES.interrupt_turn, turn_id) is not None
-        async with self._pool.own() as conn:
+            await _step_out(conn)
             if await conn.execute(QUERIES.end_run, turn_id) == "DELETE 1" and was_open:
                 await _write_audit(conn, audit)
         return was_open
+
+
+async def _step_out(conn: Any) -> None:
+    """Leave the caller's role for the rest of the transaction: the account is the service's own to write."""
+    await conn.execute("SET LOCAL ROLE NONE")
 
 
 async def _write_audit(conn: Any, a: Audit) -> None:

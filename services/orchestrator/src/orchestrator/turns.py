@@ -266,6 +266,10 @@ class Turns:
                 return True
             except KitError as error:
                 log.warning("turn.not_saved_yet", code=error.code)
+            except Exception as error:
+                # Whatever it is, the person is told that it was not kept: a stream never just ends.
+                log.exception("turn.not_saved", error, turn_id=str(work.turn.turn_id))
+                return False
             if pause_s is not None:
                 await self._clock.sleep(pause_s)
         return False
