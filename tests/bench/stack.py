@@ -91,9 +91,9 @@ def budgets() -> dict[str, int]:
     return found
 
 
-def engine_cpu_seconds() -> float:
-    """Return the processor time of the engine's own processes: daemon, containerd, shims, port forwarders."""
-    total = 0
+def engine_cpu_seconds() -> dict[int, float]:
+    """Return the processor time of the engine's own processes by pid: daemon, containerd, shims, port forwarders."""
+    spent: dict[int, float] = {}
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
@@ -107,7 +107,7 @@ def engine_cpu_seconds() -> float:
                 "docker-proxy",
             ):
                 fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
-                total += sum(int(ticks) for ticks in fields[11:15])
+                spent[int(process.name)] = sum(int(ticks) for ticks in fields[11:15]) / 100
         except OSError:
             continue
-    return total / 100
+    return spent
