@@ -1,0 +1,48 @@
+"""What a search hands to recall: candidates as they lie in the index, and the corpus they come from. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from contracts.tiers import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One memory that an arm of the search found, without its text.
+
+    `terms` holds the query's lexemes that the memory itself has, each with how often; a neighbour's words are combined
+    with them while a query is answered and are kept nowhere.
+    """
+
+    id: UUID
+    tier: Tier
+    cosine: float | None
+    terms: Mapping[str, float] = field(repr=False)
+    words: int
+    thread: str | None
+    position: int | None
+    speaker: str | None
+    occurred_at: datetime | None
+    created_at: datetime
+    level: str
+    strength: float
+    accesses: int
+    accessed_at: datetime
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    superseded_by: UUID | None = None
+    superseded_at: datetime | None = None
+    namespace: str = "home"
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What BM25 needs to know of all rows that the filters let through."""
+
+    rows: int
+    average_words: float
+    document_frequency: Mapping[str, int]
