@@ -23,10 +23,11 @@ class Peer:
 
     url: str = ""
     seen: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     answers: list[Response] = field(default_factory=list)
 
     async def any(self, request: Request) -> Response:
-        await request.body()
+        self.bodies.append(await request.body())
         self.seen.append({"method": request.method, **dict(request.headers)})
         return self.answers.pop(0) if self.answers else JSONResponse({"said": "ok"})
 
@@ -204,6 +205,20 @@ async def test_a_stream_can_be_passed_on_unread(client: ServiceClient) -> None:
     async with client.stream("GET", "/events") as events:
         raw = b"".join([part async for part in events.raw()])
     assert raw.startswith(b": hello\n\nevent: stage\n")
+
+
+async def test_a_body_can_be_passed_on_piece_by_piece(client: ServiceClient, peer: Peer) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one ", b"two"):
+            yield piece
+
+    async with client.stream(
+        "POST", "/things", content=pieces(), headers={"content-length": "7"}
+    ) as answer:
+        assert answer.status == 200
+    assert peer.bodies == [b"one two"]
+    assert peer.seen[0]["content-length"] == "7"
+    assert "transfer-encoding" not in peer.seen[0]
 
 
 async def test_an_event_without_end_is_cut(client: ServiceClient) -> None:

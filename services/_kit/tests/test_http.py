@@ -20,7 +20,7 @@ from kit.http import BindRefused, check_bind, create_app, equip, with_heartbeat
 from kit.settings import HttpSettings
 from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 CANARY = "my-diagnosis-is-secret"
@@ -150,6 +150,28 @@ async def test_a_body_that_hides_its_length_is_cut_off(house: httpx.AsyncClient)
     )
     assert reply.status_code == 413
     assert reply.json()["error"]["code"] == "kit.body_too_large"
+
+
+async def test_one_path_may_have_a_limit_of_its_own_and_only_that_path(
+    make_settings: Callable[..., HttpSettings],
+) -> None:
+    async def length(request: Request) -> Response:
+        return Response(str(sum([len(part) async for part in request.stream()])))
+
+    app = Starlette(routes=[Route(path, length, methods=["POST"]) for path in ("/import", "/note")])
+    equip(
+        app,
+        "memory",
+        domain="memory",
+        settings=make_settings(HttpSettings, body_bytes_max=200),
+        body_bytes_max_at={"/import": 500},
+    )
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://house"
+    ) as house:
+        assert (await house.post("/import", content=b"x" * 500)).text == "500"
+        assert (await house.post("/import", content=b"x" * 501)).status_code == 413
+        assert (await house.post("/note", content=b"x" * 201)).status_code == 413
 
 
 async def test_requests_are_counted_by_template_and_never_by_id(house: httpx.AsyncClient) -> None:

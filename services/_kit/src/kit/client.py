@@ -5,7 +5,7 @@ import codecs
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -292,6 +292,7 @@ class ServiceClient:
         path: str,
         *,
         json: Any = None,
+        content: AsyncIterable[bytes] | None = None,
         params: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         caller_token: str | None = None,
@@ -299,6 +300,7 @@ class ServiceClient:
     ) -> AsyncGenerator["EventStream"]:
         """Open a server-sent event stream: `async with client.stream(...) as events: async for event in events`.
 
+        `content` is sent piece by piece, and `events.raw()` gives any other answer the same way.
         Nothing is retried; a silence longer than `idle_s` or a lost connection raises Unavailable.
         """
         import httpx
@@ -307,7 +309,13 @@ class ServiceClient:
         sent = {"accept": "text/event-stream", **self._headers(headers, caller_token)}
         try:
             async with self._http.stream(
-                method, path, json=json, params=params, headers=sent, timeout=timeout
+                method,
+                path,
+                json=json,
+                content=content,
+                params=params,
+                headers=sent,
+                timeout=timeout,
             ) as response:
                 if response.status_code >= 400:
                     raise self._coded(response.status_code, await self._read(response))

@@ -39,19 +39,26 @@ class BindRefused(KitError):
 
 
 class BodyLimit:
-    """Refuse a body larger than `bytes_max`, by its announced length or while it is read."""
+    """Refuse a body larger than `bytes_max`, by its announced length or while it is read.
 
-    def __init__(self, app: ASGIApp, bytes_max: int) -> None:
+    `bytes_max_at` names paths with a limit of their own: only a route that reads its body piece by piece belongs there.
+    """
+
+    def __init__(
+        self, app: ASGIApp, bytes_max: int, bytes_max_at: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self.bytes_max = bytes_max
+        self.bytes_max_at = dict(bytes_max_at or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        bytes_max = self.bytes_max_at.get(scope["path"], self.bytes_max)
         for name, value in scope["headers"]:
-            if name == b"content-length" and (not value.isdigit() or int(value) > self.bytes_max):
-                raise self._refusal()
+            if name == b"content-length" and (not value.isdigit() or int(value) > bytes_max):
+                raise BodyTooLarge(f"The request's body is larger than {bytes_max} bytes.")
         taken = 0
 
         async def bounded() -> Message:
@@ -59,15 +66,12 @@ class BodyLimit:
             message = await receive()
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
-                if taken > self.bytes_max:
+                if taken > bytes_max:
                     # FastAPI passes an HTTPException on and hides every other as "error parsing the body".
                     raise HTTPException(BodyTooLarge.status)
             return message
 
         await self.app(scope, bounded, send)
-
-    def _refusal(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The request's body is larger than {self.bytes_max} bytes.")
 
 
 def equip(
@@ -77,6 +81,7 @@ def equip(
     domain: str,
     settings: HttpSettings,
     verifier: CallerVerifier | None = None,
+    body_bytes_max_at: Mapping[str, int] | None = None,
 ) -> None:
     """Give a bare Starlette or FastAPI application what every service has.
 
@@ -95,7 +100,7 @@ def equip(
         ]
     )
     # The last added is the outermost: trace, metrics, guard, body limit, application.
-    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max, bytes_max_at=body_bytes_max_at)
     app.add_middleware(CallerMiddleware)
     app.add_middleware(ErrorGuard)
     app.add_middleware(MetricsMiddleware, metrics=app.state.metrics)
@@ -111,6 +116,7 @@ def create_app(
     routers: "Iterable[APIRouter]" = (),
     verifier: CallerVerifier | None = None,
     openapi_url: str | None = None,
+    body_bytes_max_at: Mapping[str, int] | None = None,
 ) -> "FastAPI":
     """Return a FastAPI application with everything a service has.
 
@@ -128,7 +134,14 @@ def create_app(
         # No spans and no exporters found in the environment: the trace is the kit's, and leaves by no way of its own.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    equip(app, service, domain=domain, settings=settings, verifier=verifier)
+    equip(
+        app,
+        service,
+        domain=domain,
+        settings=settings,
+        verifier=verifier,
+        body_bytes_max_at=body_bytes_max_at,
+    )
     for router in routers:
         app.include_router(router)
     return app
