@@ -12,7 +12,9 @@ from contracts.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One memory that an arm of the search found, without its text.
+    """One memory that an arm of the search found, or that stands next to one.
+
+    `cosine` is None only where there is no embedding: a candidate of one arm carries what the other would have said.
 
     `terms` holds the query's lexemes that the memory itself has, each with how often; a neighbour's words are combined
     with them while a query is answered and are kept nowhere.
@@ -20,6 +22,7 @@ class Candidate:
 
     id: UUID
     tier: Tier
+    text: str = field(repr=False)
     cosine: float | None
     terms: Mapping[str, float] = field(repr=False)
     words: int
