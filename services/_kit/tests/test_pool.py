@@ -19,6 +19,8 @@ class Someone:
     subject: UUID
     db_role: str = "lares_app"
     read_only: bool = False
+    kind: str = "person"
+    session_id: str = "pat:1"
 
 
 async def _who(connection) -> tuple[str, str, str]:
@@ -34,6 +36,20 @@ async def test_a_transaction_runs_under_the_callers_role_and_subject(pg: Postgre
     async with await Pool.open(pg.database("svc_memory")) as pool:
         async with pool.as_caller(someone) as connection:
             assert await _who(connection) == ("lares_app", "svc_memory", str(someone.subject))
+
+
+async def test_a_transaction_says_whether_the_person_or_which_token_of_theirs_is_asking(
+    pg: Postgres,
+) -> None:
+    async with await Pool.open(pg.database("svc_memory"), max_size=1) as pool:
+        for kind, client in (("person", "person"), ("token", "pat:1")):
+            async with pool.as_caller(Someone(uuid4(), kind=kind)) as connection:
+                assert await connection.fetchval("SELECT current_setting('lares.client')") == client
+        async with pool.own() as connection:
+            assert not await connection.fetchval("SELECT current_setting('lares.client', true)")
+        with pytest.raises(RoleRefused):
+            async with pool.as_caller(Someone(uuid4(), kind="token", session_id="pat:1'; --")):
+                pass
 
 
 async def test_the_role_and_subject_do_not_outlive_their_transaction(pg: Postgres) -> None:

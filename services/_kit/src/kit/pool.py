@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # The only roles a transaction may assume: a name never reaches SQL from anywhere else.
 GROUP_ROLES = frozenset({"lares_app", "lares_readonly", "lares_remote_rw", "lares_mcp"})
+# The client that a person's own session is, and the house's own work for them.
+PERSON = "person"
+_CLIENT = re.compile(r"[A-Za-z0-9:._-]{1,128}")
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 _RESET = "RESET ROLE; RESET ALL; SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *"
 
@@ -48,6 +52,10 @@ class CallerLike(Protocol):
 
     @property
     def subject(self) -> UUID: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def session_id(self) -> str: ...
     @property
     def db_role(self) -> str: ...
     @property
@@ -137,12 +145,12 @@ class Pool:
 
     @asynccontextmanager
     async def as_caller(self, caller: CallerLike) -> AsyncGenerator[Connection]:
-        """One transaction as the caller: their role, their subject, read only if they are.
+        """One transaction as the caller: their role, their subject, their client, read only if they are.
 
         Commits when the block ends, rolls back when it raises. Raises DataUnavailable, RoleRefused.
         """
         async with self._transaction(
-            caller.db_role, caller.subject, caller.read_only
+            caller.db_role, caller.subject, caller.read_only, client_of(caller)
         ) as connection:
             yield connection
 
@@ -150,11 +158,11 @@ class Pool:
     async def as_role(
         self, role: str, subject: UUID, *, read_only: bool = False
     ) -> AsyncGenerator[Connection]:
-        """One transaction as a group role for `subject`, for work that outlives its request.
+        """One transaction as a group role for `subject`, for work of the house that outlives its request.
 
         Raises DataUnavailable, RoleRefused.
         """
-        async with self._transaction(role, subject, read_only) as connection:
+        async with self._transaction(role, subject, read_only, PERSON) as connection:
             yield connection
 
     @asynccontextmanager
@@ -163,7 +171,7 @@ class Pool:
 
         Raises DataUnavailable.
         """
-        async with self._transaction(None, None, read_only) as connection:
+        async with self._transaction(None, None, read_only, None) as connection:
             yield connection
 
     async def ping(self) -> None:
@@ -173,9 +181,9 @@ class Pool:
 
     @asynccontextmanager
     async def _transaction(
-        self, role: str | None, subject: UUID | None, read_only: bool
+        self, role: str | None, subject: UUID | None, read_only: bool, client: str | None
     ) -> AsyncGenerator[Connection]:
-        connection, transaction = await self._begin(_preamble(role, subject), read_only)
+        connection, transaction = await self._begin(_preamble(role, subject, client), read_only)
         try:
             try:
                 yield connection
@@ -222,13 +230,22 @@ class Pool:
             return
 
 
-def _preamble(role: str | None, subject: UUID | None) -> str:
+def client_of(caller: CallerLike) -> str:
+    """Return the name by which policies know the caller's client: `person`, or the token's own."""
+    return PERSON if caller.kind == PERSON else caller.session_id
+
+
+def _preamble(role: str | None, subject: UUID | None, client: str | None) -> str:
     if role is None:
         return ""
-    if role not in GROUP_ROLES:
+    if role not in GROUP_ROLES or client is None or not _CLIENT.fullmatch(client):
         raise RoleRefused()
-    # A UUID's text has no quote in it, and the role is one of four constants: one round trip, no injection.
-    return f"SET LOCAL ROLE {role}; SET LOCAL lares.subject = '{UUID(str(subject))}'"
+    # No part can hold a quote: one of four constants, a UUID's text, and what the pattern lets through. So one round
+    # trip is enough and nothing is injected.
+    return (
+        f"SET LOCAL ROLE {role}; SET LOCAL lares.subject = '{UUID(str(subject))}';"
+        f" SET LOCAL lares.client = '{client}'"
+    )
 
 
 async def _prepare(connection: Any) -> None:

@@ -21,8 +21,10 @@ from memory.browse import Browse
 from memory.edit import Edit
 from memory.embedder import Embedder
 from memory.forget import Forget
+from memory.identity import IdentityContext
 from memory.library import Library
 from memory.move import Move
+from memory.namespaces import Namespaces
 from memory.numbers import Numbers, watch
 from memory.recall import Recall
 from memory.remember import Remember
@@ -104,5 +106,7 @@ def _api(
         browse=Browse(library),
         edit=Edit(library, move, wake),
         forget=Forget(library, wake),
+        identity=IdentityContext(library),
+        namespaces=Namespaces(library),
         numbers=numbers,
     )

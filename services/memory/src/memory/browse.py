@@ -1,26 +1,38 @@
-"""Look at memories: one by its id, or all, newest first, a page at a time."""
+"""Look at memories: one by its id, all, newest first, a page at a time, or how many happened when."""
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
+from typing import Literal, cast, get_args
 from uuid import UUID
 
 from contracts.identity import Caller
-from contracts.memory import Memory, MemoryPage, Tier
+from contracts.memory import Memory, MemoryPage, Tier, Timeline, TimelineBucket
 
 from memory.domain import (
     Cursor,
     Entry,
+    Order,
+    Shown,
     check_list_limit,
+    check_span,
     chosen_tiers,
     decode_cursor,
     encode_cursor,
 )
+from memory.errors import StateUnknown
 from memory.library import Library
 from memory.presenting import to_memory
 
+BucketName = Literal["day", "week", "month"]
+BUCKETS_MAX = 400
+# Five levels in every bucket.
+ROWS_MAX = BUCKETS_MAX * 5
+
 
 class Browse:
-    """`GET /v1/memories` and `GET /v1/memories/{id}`."""
+    """`GET /v1/memories`, `GET /v1/memories/{id}` and `GET /v1/timeline`."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -30,30 +42,60 @@ class Browse:
         return to_memory(await self._library.find(caller, memory_id))
 
     async def page(
-        self, caller: Caller, tier: str | None, limit: int, cursor: str | None
+        self, caller: Caller, tier: str | None, shown: Shown, limit: int, cursor: str | None
     ) -> MemoryPage:
-        """Return the next memories of the tier, or of all tiers but sacred, newest first.
+        """Return the next memories of the tier, or of all tiers but sacred, newest first by the list's order.
 
-        Raises TierUnknown, TierDenied, LimitInvalid, CursorInvalid.
+        A sacred memory's source and thread are sealed: a list by either has none. Raises TierUnknown, TierDenied,
+        LimitInvalid, CursorInvalid.
         """
         tiers = chosen_tiers(caller.db_role, None if tier is None else [tier])
         limit = check_list_limit(limit)
-        after = decode_cursor(cursor, tiers) if cursor is not None else None
+        listing = repr((tiers, shown))
+        after = decode_cursor(cursor, listing) if cursor is not None else None
+        if shown.source is not None or shown.thread is not None:
+            tiers = tuple(each for each in tiers if each is not Tier.SACRED)
         entries: list[Entry] = []
         for shelf in dict.fromkeys(self._library.shelf(each) for each in tiers):
             async with shelf.pool.as_caller(caller) as conn:
                 for each in tiers:
                     if self._library.shelf(each) is shelf:
                         # One more than asked for says whether there is a next page.
-                        entries += await shelf.page(conn, each, after, limit + 1)
-        entries.sort(key=lambda entry: (entry.created_at, entry.id), reverse=True)
-        shown = entries[:limit]
+                        entries += await shelf.page(conn, each, after, limit + 1, shown)
+        entries.sort(key=lambda entry: (_moment(entry, shown), entry.id), reverse=True)
+        page = entries[:limit]
         more = len(entries) > limit
         return MemoryPage(
-            items=[to_memory(entry) for entry in shown],
-            next_cursor=_cursor(shown[-1], tiers) if more else None,
+            items=[to_memory(entry) for entry in page],
+            next_cursor=encode_cursor(Cursor(_moment(page[-1], shown), page[-1].id), listing)
+            if more
+            else None,
         )
 
+    async def timeline(
+        self, caller: Caller, bucket: str, since: datetime | None, until: datetime | None
+    ) -> Timeline:
+        """Return how much happened in each day, week or month, newest first, without archived and sacred memories.
 
-def _cursor(entry: Entry, tiers: tuple[Tier, ...]) -> str:
-    return encode_cursor(Cursor(entry.created_at, entry.id), tiers)
+        Raises StateUnknown, TimeInvalid.
+        """
+        if bucket not in get_args(BucketName):
+            raise StateUnknown()
+        check_span(since, until)
+        levels: dict[datetime, Counter[str]] = {}
+        shelf = self._library.plain
+        async with shelf.pool.as_caller(caller) as conn:
+            for tier in chosen_tiers(caller.db_role, None):
+                rows = await shelf.happened(conn, tier, bucket, since, until, ROWS_MAX)
+                for start, level, count in rows:
+                    levels.setdefault(start, Counter())[level] += count
+        newest = sorted(levels.items(), reverse=True)[:BUCKETS_MAX]
+        items = [
+            TimelineBucket(start=start, count=counts.total(), by_level=dict(counts))
+            for start, counts in newest
+        ]
+        return Timeline(bucket=cast(BucketName, bucket), items=items)
+
+
+def _moment(entry: Entry, shown: Shown) -> datetime:
+    return entry.created_at if shown.order is Order.CREATED else entry.happened_at

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from contracts.tiers import LIST_LIMIT_MAX, QUERY_CHARS_MAX, RECALL_LIMIT_MAX, TEXT_CHARS_MAX, Tier
+from contracts.tiers import (
+    LIST_LIMIT_MAX,
+    QUERY_CHARS_MAX,
+    RECALL_LIMIT_MAX,
+    TEXT_CHARS_MAX,
+    Level,
+    Tier,
+)
 
 from memory.errors import (
     CursorInvalid,
+    LevelUnknown,
     LimitInvalid,
+    NamespaceInvalid,
     TextEmpty,
     TextTooLong,
     TextUnprintable,
@@ -24,9 +36,13 @@ from memory.errors import (
     TimeInvalid,
 )
 
-DIMENSIONS = 384
+HOME = "home"
+# The lengths of vector that the tables have an index for.
+DIMENSIONS = frozenset({256, 384, 512, 768, 1024})
+STRENGTH_MAX = 8.0
 SACRED_ROWS_MAX = 5000
 CURSOR_CHARS_MAX = 300
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 # What each role may do is granted in the database; this table only answers sooner and in words. A test holds the
@@ -39,13 +55,22 @@ TIERS_OF_ROLE: Mapping[str, tuple[Tier, ...]] = {
 }
 READING_ROLES = frozenset({"lares_readonly"})
 
+# After this a memory of the level that nobody used is put away; the others do not end by the clock.
+LEVEL_TTL: Mapping[Level, timedelta] = {
+    Level.SESSION: timedelta(minutes=30),
+    Level.WORKING: timedelta(hours=1),
+}
+
 # From the least to the most private. An interrupted move ends where fewer can see it.
 PRIVACY: Mapping[Tier, int] = {Tier.CONVENIENCE: 0, Tier.SENSITIVE: 1, Tier.SACRED: 2}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One memory as it is kept. `embedding` is carried only where it must move along."""
+    """One memory as it is kept. `embedding` and the model it is of are carried only where they must move along.
+
+    `strength` is as of `accessed_at` and decays from there. `position` is its place in its `thread`.
+    """
 
     id: UUID
     subject_id: UUID
@@ -59,23 +84,97 @@ class Entry:
     revision: int = 1
     embedded: bool = False
     embedding: Sequence[float] | None = field(default=None, repr=False)
+    embedding_model: int | None = None
+    namespace: str = HOME
+    level: Level = Level.KNOWLEDGE
+    thread: str | None = field(default=None, repr=False)
+    position: int | None = None
+    speaker: str | None = field(default=None, repr=False)
+    strength: float = 1.0
+    accesses: int = 0
+    accessed_at: datetime | None = None
+    expires_at: datetime | None = None
+    archived_at: datetime | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    superseded_by: UUID | None = None
+    superseded_at: datetime | None = None
+
+    @property
+    def happened_at(self) -> datetime:
+        """When it happened, as far as anyone said; else when it was remembered."""
+        return self.occurred_at or self.created_at
 
 
 @dataclass(frozen=True)
-class Change:
-    """What an edit asks for; None leaves a text or tier as it is."""
+class Filters:
+    """Which memories a search may answer with; None asks nothing of them.
 
-    text: str | None
-    tier: Tier | None
-    sets_occurred_at: bool
-    occurred_at: datetime | None
+    `since` and `until` bound when it happened, [since, until). `as_of` is the moment the question is asked from.
+    """
+
+    tiers: tuple[Tier, ...]
+    namespaces: tuple[str, ...] | None = None
+    levels: tuple[Level, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    threads: tuple[str, ...] | None = None
+    entities: tuple[UUID, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    as_of: datetime | None = None
+    archived: bool = False
+    superseded: bool = True
+
+
+@dataclass(frozen=True)
+class Space:
+    """A namespace: one that is not shared is for the person and for the clients it names."""
+
+    name: str
+    shared: bool
+    clients: tuple[str, ...]
+    created_at: datetime
+
+    def seen_by(self, client: str, person: str) -> bool:
+        """Whether a client may use it, as the database's policies decide too."""
+        return client == person or self.shared or client in self.clients
+
+
+class State(StrEnum):
+    """Which memories a list shows."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    SUPERSEDED = "superseded"
+    ALL = "all"
+
+
+class Order(StrEnum):
+    """By when it was remembered or by when it happened, newest first."""
+
+    CREATED = "created"
+    OCCURRED = "occurred"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a list is asked for; None asks nothing."""
+
+    state: State = State.ALL
+    order: Order = Order.CREATED
+    namespace: str | None = None
+    level: Level | None = None
+    source: str | None = None
+    thread: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The last memory of a page: the next page begins after it."""
+    """The last memory of a page, by the time the list is ordered by: the next page begins after it."""
 
-    created_at: datetime
+    moment: datetime
     id: UUID
 
 
@@ -118,6 +217,33 @@ def parse_tier(raw: str) -> Tier:
         return Tier(raw)
     except ValueError:
         raise TierUnknown() from None
+
+
+def parse_level(raw: str) -> Level:
+    """Return the level of that name. Raises LevelUnknown."""
+    try:
+        return Level(raw)
+    except ValueError:
+        raise LevelUnknown() from None
+
+
+def parse_namespace(raw: str) -> str:
+    """Return `raw` if it can name a namespace. Raises NamespaceInvalid."""
+    if not _NAMESPACE.fullmatch(raw):
+        raise NamespaceInvalid()
+    return raw
+
+
+def expiry(level: Level, since: datetime) -> datetime | None:
+    """Return when a memory of this level, last used at `since`, is put away; None for one that stays."""
+    ttl = LEVEL_TTL.get(level)
+    return since + ttl if ttl is not None else None
+
+
+def check_span(since: datetime | None, until: datetime | None) -> None:
+    """Return if the span does not end before it begins. Raises TimeInvalid."""
+    if since is not None and until is not None and until < since:
+        raise TimeInvalid("The time ends before it begins.")
 
 
 def allowed_tiers(db_role: str) -> tuple[Tier, ...]:
@@ -166,12 +292,12 @@ def check_list_limit(limit: int) -> int:
     return check_limit(limit, LIST_LIMIT_MAX)
 
 
-def encode_cursor(cursor: Cursor, tiers: Sequence[Tier]) -> str:
+def encode_cursor(cursor: Cursor, listing: str) -> str:
     """Return the cursor as an opaque word, bound to the list it belongs to."""
     # Whole microseconds: a float of seconds would round, and a page would repeat or skip a row.
-    since = cursor.created_at - _EPOCH
+    since = cursor.moment - _EPOCH
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    body = [1, micros, cursor.id.hex, "".join(tier.value[:2] for tier in tiers)]
+    body = [2, micros, cursor.id.hex, _mark(listing)]
     return (
         base64.urlsafe_b64encode(json.dumps(body, separators=(",", ":")).encode())
         .decode()
@@ -179,24 +305,24 @@ def encode_cursor(cursor: Cursor, tiers: Sequence[Tier]) -> str:
     )
 
 
-def decode_cursor(raw: str, tiers: Sequence[Tier]) -> Cursor:
-    """Return what `encode_cursor` was given for the same tiers. Raises CursorInvalid."""
+def decode_cursor(raw: str, listing: str) -> Cursor:
+    """Return what `encode_cursor` was given for the same list. Raises CursorInvalid."""
     if not 1 <= len(raw) <= CURSOR_CHARS_MAX or not raw.isascii():
         raise CursorInvalid()
     try:
         body: Any = json.loads(
             base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True)
         )
-        version, micros, ident, letters = body
-        if (
-            version != 1
-            or letters != "".join(tier.value[:2] for tier in tiers)
-            or type(micros) is not int
-        ):
+        version, micros, ident, mark = body
+        if version != 2 or mark != _mark(listing) or type(micros) is not int:
             raise CursorInvalid()
         return Cursor(_EPOCH + timedelta(microseconds=micros), UUID(hex=ident))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CursorInvalid() from None
+
+
+def _mark(listing: str) -> str:
+    return hashlib.sha256(listing.encode()).hexdigest()[:12]
 
 
 def surviving_tier(

@@ -43,8 +43,10 @@ class Embed:
             async with shelf.pool.own() as conn:
                 await shelf.defer_pending(conn, memory_id)
             return "waiting"
+        async with self._library.plain.pool.own(read_only=True) as conn:
+            model = await self._library.plain.active_model(conn)
         async with shelf.pool.as_role(ROLE, subject) as conn:
-            if not await shelf.set_embedding(conn, entry, vector):
+            if not await shelf.set_embedding(conn, entry, vector, model.id):
                 return "changed"
             await shelf.step_out(conn)
             await shelf.finish_pending(conn, entry)

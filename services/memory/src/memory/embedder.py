@@ -47,7 +47,7 @@ def _vector(body: Any) -> list[float]:
     except (KeyError, IndexError, TypeError, ValueError):
         raise EmbedderUnavailable("The embedding model gave an answer that is no vector.") from None
     if (
-        len(vector) != DIMENSIONS
+        len(vector) not in DIMENSIONS
         or not all(math.isfinite(number) for number in vector)
         or not any(vector)
     ):

@@ -37,6 +37,70 @@ class TierUnknown(KitError):
     fix = "Use convenience, sensitive or sacred."
 
 
+class LevelUnknown(KitError):
+    """Raised for a level that does not exist."""
+
+    code, status = "memory.level_unknown", 422
+    reason = "There is no such level."
+    fix = "Use identity, session, working, episodic or knowledge."
+
+
+class IdentityFull(KitError):
+    """Raised when a memory would not fit into what is always in context."""
+
+    code, status = "memory.identity_full", 409
+    reason = "There is no room for this among what is always in context."
+    fix = "Shorten or move identity memories to another level: together they may have 6000 tokens."
+
+
+class NamespaceInvalid(KitError):
+    """Raised for a name that no namespace can have."""
+
+    code, status = "memory.namespace_invalid", 422
+    reason = "That cannot be the name of a namespace."
+    fix = "Use 1 to 40 of a-z, 0-9, - and _, beginning with a letter."
+
+
+class NamespaceUnknown(KitError):
+    """Raised for a namespace that does not exist or that the caller may not see: the two are not told apart."""
+
+    code, status = "memory.namespace_unknown", 422
+    reason = "There is no such namespace, or none that you may use."
+    fix = "Create it first, or leave it out to use home."
+
+
+class NamespaceFull(KitError):
+    """Raised when a person has as many namespaces as there may be."""
+
+    code, status = "memory.namespace_full", 409
+    reason = "There are as many namespaces as there may be."
+    fix = "Delete one that is empty: a person may have 100."
+
+
+class NamespaceNotEmpty(KitError):
+    """Raised for deleting a namespace that still holds memories, or `home`."""
+
+    code, status = "memory.namespace_not_empty", 409
+    reason = "The namespace still holds memories, or is home."
+    fix = "Move or forget its memories first; home always stays."
+
+
+class PersonNeeded(KitError):
+    """Raised when a token asks for what only the person may decide."""
+
+    code, status = "memory.person_needed", 403
+    reason = "Only the person may do this, not a client that acts for them."
+    fix = "Sign in to the dashboard and do it there."
+
+
+class StateUnknown(KitError):
+    """Raised for a list's state, order or bucket that does not exist."""
+
+    code, status = "memory.list_invalid", 422
+    reason = "The list cannot be shown that way."
+    fix = "Use state active, archived, superseded or all; order created or occurred; bucket day, week or month."
+
+
 class TierDenied(KitError):
     """Raised when the caller's role has no part in the tier."""
 
@@ -90,7 +154,7 @@ class EditEmpty(KitError):
 
     code, status = "memory.edit_empty", 422
     reason = "The edit changes nothing."
-    fix = "Send at least one of text, tier and occurred_at."
+    fix = "Send at least one of text, tier, namespace, level, occurred_at, valid_from and valid_to."
 
 
 class KeyInvalid(KitError):

@@ -59,7 +59,7 @@ class Forget:
                 if deleted is not None:
                     cleared = tier
                     erased["rows"] += 1
-                    erased["embeddings"] += int(deleted.embedded)
+                    erased["embeddings"] += deleted.embeddings
             await shelf.step_out(conn)
             if cleared is None:
                 buried = await shelf.tombstone(conn, memory_id, caller.subject)

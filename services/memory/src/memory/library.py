@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from contracts.tiers import Tier
+from kit.pool import PERSON, client_of
 
-from memory.domain import Entry, allowed_tiers
-from memory.errors import Busy, MemoryNotFound
+from memory.domain import HOME, Entry, Space, allowed_tiers
+from memory.errors import Busy, MemoryNotFound, NamespaceUnknown
+from memory.plain import PlainShelf
 from memory.sacred import SacredShelf
-from memory.store import PlainShelf, Shelf
+from memory.store import Shelf
 
 if TYPE_CHECKING:
     from contracts.identity import Caller
@@ -64,6 +66,21 @@ class Library:
                     if entry is not None:
                         return entry
         return None
+
+    async def namespaces(self, caller: Caller) -> list[Space]:
+        """Return the namespaces that the caller may use, without `home`."""
+        async with self.plain.pool.own(read_only=True) as conn:
+            spaces = await self.plain.namespaces(conn, caller.subject)
+        return [space for space in spaces if space.seen_by(client_of(caller), PERSON)]
+
+    async def check_namespace(self, caller: Caller, name: str) -> None:
+        """Return if the caller may write to the namespace. Raises NamespaceUnknown."""
+        if name == HOME:
+            return
+        async with self.plain.pool.own(read_only=True) as conn:
+            space = await self.plain.namespace(conn, caller.subject, name)
+        if space is None or not space.seen_by(client_of(caller), PERSON):
+            raise NamespaceUnknown()
 
     @asynccontextmanager
     async def changing(self, memory_id: UUID) -> AsyncGenerator[None]:

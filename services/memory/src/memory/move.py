@@ -79,6 +79,7 @@ class Move:
         async with target.pool.as_caller(caller) as conn:
             await target.insert(conn, moved)
             await target.step_out(conn)
+            await target.note_subject(conn, moved.subject_id)
             if not moved.embedded:
                 await target.put_pending(conn, moved)
         # The source's transaction ends first, then the note's: a note without a source points at the target.

@@ -5,22 +5,30 @@
 -- role: lares_app
 -- database: lares
 INSERT INTO convenience.memory
-    (id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, embedding)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::halfvec);
+    (id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace, level,
+     thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+     superseded_by, superseded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
 
 -- name: get_memory
 -- role: lares_app
 -- database: lares
-SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
-       embedding IS NOT NULL AS embedded
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded
 FROM convenience.memory
 WHERE id = $1;
 
 -- name: get_memories
 -- role: lares_app
 -- database: lares
-SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
-       embedding IS NOT NULL AS embedded
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded
 FROM convenience.memory
 WHERE id = ANY ($1::uuid[])
 LIMIT 200;
@@ -33,44 +41,141 @@ SELECT EXISTS (SELECT FROM convenience.memory WHERE id = $1);
 -- name: take_memory
 -- role: lares_app
 -- database: lares
--- The row with its embedding, held until the transaction ends: what a move carries along.
-SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
-       embedding IS NOT NULL AS embedded, embedding::text AS embedding
+-- The row with its newest embedding, held until the transaction ends: what a move carries along.
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded,
+       newest.embedding::text AS embedding, newest.model AS embedding_model
 FROM convenience.memory
+LEFT JOIN LATERAL (
+    SELECT embedding, model FROM convenience.memory_vector AS vector
+    WHERE vector.memory_id = memory.id AND vector.revision = memory.revision
+    ORDER BY model DESC
+    LIMIT 1) AS newest ON true
 WHERE id = $1
-FOR UPDATE;
+FOR UPDATE OF memory;
 
 -- name: page_memories
 -- role: lares_app
 -- database: lares
-SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
-       embedding IS NOT NULL AS embedded
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded
 FROM convenience.memory
 WHERE (created_at, id) < ($1::timestamptz, $2::uuid)
+  AND ($4::text IS NULL OR namespace = $4)
+  AND ($5::text IS NULL OR level = $5)
+  AND ($6::text IS NULL OR source_kind = $6)
+  AND ($7::text IS NULL OR thread = $7)
+  AND ($8::timestamptz IS NULL OR happened_at >= $8)
+  AND ($9::timestamptz IS NULL OR happened_at < $9)
+  AND CASE $10::text
+      WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
+      WHEN 'archived' THEN archived_at IS NOT NULL
+      WHEN 'superseded' THEN superseded_at IS NOT NULL
+      ELSE true END
 ORDER BY created_at DESC, id DESC
 LIMIT $3;
+
+-- name: page_happened
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded
+FROM convenience.memory
+WHERE (happened_at, id) < ($1::timestamptz, $2::uuid)
+  AND ($4::text IS NULL OR namespace = $4)
+  AND ($5::text IS NULL OR level = $5)
+  AND ($6::text IS NULL OR source_kind = $6)
+  AND ($7::text IS NULL OR thread = $7)
+  AND ($8::timestamptz IS NULL OR happened_at >= $8)
+  AND ($9::timestamptz IS NULL OR happened_at < $9)
+  AND CASE $10::text
+      WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
+      WHEN 'archived' THEN archived_at IS NOT NULL
+      WHEN 'superseded' THEN superseded_at IS NOT NULL
+      ELSE true END
+ORDER BY happened_at DESC, id DESC
+LIMIT $3;
+
+-- name: count_happened
+-- role: lares_app
+-- database: lares
+-- Bounded by the limit on buckets and by what a person can have remembered; one scan of their own rows.
+SELECT date_trunc($1::text, happened_at, 'UTC') AS start, level, count(*) AS count
+FROM convenience.memory
+WHERE archived_at IS NULL
+  AND ($2::timestamptz IS NULL OR happened_at >= $2)
+  AND ($3::timestamptz IS NULL OR happened_at < $3)
+GROUP BY 1, 2
+ORDER BY 1 DESC
+LIMIT $4;
+
+-- name: list_identity
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision, namespace,
+       level, thread, position, speaker, strength, accesses, accessed_at, expires_at, archived_at, valid_from, valid_to,
+       superseded_by, superseded_at,
+       EXISTS (SELECT FROM convenience.memory_vector AS vector
+               WHERE vector.memory_id = memory.id AND vector.revision = memory.revision) AS embedded
+FROM convenience.memory
+WHERE level = 'identity' AND archived_at IS NULL AND superseded_at IS NULL
+ORDER BY created_at, id
+LIMIT $1;
+
+-- name: count_namespaces
+-- role: lares_app
+-- database: lares
+SELECT namespace, count(*) AS count FROM convenience.memory GROUP BY namespace LIMIT 101;
+
+-- name: has_namespace
+-- role: lares_app
+-- database: lares
+SELECT EXISTS (SELECT FROM convenience.memory WHERE namespace = $1);
 
 -- name: update_memory
 -- role: lares_app
 -- database: lares
--- A new text makes the old embedding a lie: it goes in the same statement.
+-- A new text makes the old embeddings a lie: they go in the same statement.
+WITH before AS (
+    SELECT id, text FROM convenience.memory WHERE id = $1 FOR UPDATE
+), gone AS (
+    DELETE FROM convenience.memory_vector AS vector USING before
+    WHERE vector.memory_id = before.id AND before.text <> $2
+)
 UPDATE convenience.memory
-SET text = $2, occurred_at = $3, updated_at = $4,
-    revision = revision + CASE WHEN text <> $2 THEN 1 ELSE 0 END,
-    embedding = CASE WHEN text <> $2 THEN NULL ELSE embedding END
-WHERE id = $1
-RETURNING id, subject_id, text, source_kind, source_ref, occurred_at, created_at, updated_at, revision,
-          embedding IS NOT NULL AS embedded;
+SET text = $2, occurred_at = $3, updated_at = $4, namespace = $5, level = $6, expires_at = $7, valid_from = $8,
+    valid_to = $9, archived_at = $10, superseded_by = $11, superseded_at = $12,
+    revision = revision + CASE WHEN before.text <> $2 THEN 1 ELSE 0 END
+FROM before
+WHERE memory.id = before.id
+RETURNING revision, before.text = $2 AND EXISTS (
+    SELECT FROM convenience.memory_vector AS vector WHERE vector.memory_id = before.id) AS embedded;
 
 -- name: delete_memory
 -- role: lares_app
 -- database: lares
-DELETE FROM convenience.memory WHERE id = $1 RETURNING embedding IS NOT NULL AS embedded;
+-- Its embeddings, sources and links go with it, by their foreign keys.
+DELETE FROM convenience.memory WHERE id = $1
+RETURNING (SELECT count(*) FROM convenience.memory_vector AS vector WHERE vector.memory_id = memory.id) AS embeddings;
 
 -- name: set_embedding
 -- role: lares_app
 -- database: lares
-UPDATE convenience.memory SET embedding = $3::text::halfvec WHERE id = $1 AND revision = $2;
+INSERT INTO convenience.memory_vector (memory_id, subject_id, namespace, model, revision, embedding)
+SELECT id, subject_id, namespace, $4, revision, $3::text::halfvec
+FROM convenience.memory
+WHERE id = $1 AND revision = $2
+FOR SHARE
+ON CONFLICT (memory_id, model) DO UPDATE SET revision = excluded.revision, embedding = excluded.embedding;
 
 -- name: count_memories
 -- role: lares_app
@@ -82,19 +187,19 @@ SELECT count(*) FROM (SELECT FROM convenience.memory LIMIT $1) AS bounded;
 -- database: lares
 -- Materialized, so that the subject's rows are found first and then all of them compared: k of k, always.
 -- The query's vector is read in a sub-select: a plan kept for any vector would read its text again for each row.
-WITH mine AS MATERIALIZED (SELECT id, embedding FROM convenience.memory WHERE embedding IS NOT NULL)
-SELECT id, 1 - distance AS score
-FROM (SELECT id, embedding <=> (SELECT $1::text::halfvec) AS distance FROM mine) AS compared
-ORDER BY distance, id
+WITH mine AS MATERIALIZED (SELECT memory_id, embedding FROM convenience.memory_vector WHERE model = $3)
+SELECT memory_id AS id, 1 - distance AS score
+FROM (SELECT memory_id, embedding <=> (SELECT $1::text::halfvec) AS distance FROM mine) AS compared
+ORDER BY distance, memory_id
 LIMIT $2;
 
 -- name: search_near_indexed
 -- role: lares_app
 -- database: lares
-SELECT id, 1 - (embedding <=> (SELECT $1::text::halfvec)) AS score
-FROM convenience.memory
-WHERE embedding IS NOT NULL
-ORDER BY embedding <=> (SELECT $1::text::halfvec)
+SELECT memory_id AS id, 1 - (embedding::halfvec(384) <=> (SELECT $1::text::halfvec(384))) AS score
+FROM convenience.memory_vector
+WHERE vector_dims(embedding) = 384 AND model % 2 = $3::smallint % 2 AND model = $3
+ORDER BY embedding::halfvec(384) <=> (SELECT $1::text::halfvec(384))
 LIMIT $2;
 
 -- name: search_words
@@ -137,13 +242,16 @@ LIMIT $2;
 -- role: lares_app
 -- database: lares_sacred
 INSERT INTO sacred.memory
-    (id, subject_id, key_id, sealed, embedding_key_id, embedding_sealed, occurred_at, created_at, updated_at, revision)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+    (id, subject_id, key_id, sealed, embedding_key_id, embedding_sealed, embedding_model, occurred_at, created_at,
+     updated_at, revision, namespace, level, strength, accesses, accessed_at, expires_at, archived_at, valid_from,
+     valid_to, superseded_by, superseded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22);
 
 -- name: get_sacred
 -- role: lares_app
 -- database: lares_sacred
-SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
+       accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
        embedding_sealed IS NOT NULL AS embedded
 FROM sacred.memory
 WHERE id = $1;
@@ -156,8 +264,10 @@ SELECT EXISTS (SELECT FROM sacred.memory WHERE id = $1);
 -- name: take_sacred
 -- role: lares_app
 -- database: lares_sacred
-SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
-       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
+       accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
+       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed,
+       embedding_model
 FROM sacred.memory
 WHERE id = $1
 FOR UPDATE;
@@ -165,18 +275,55 @@ FOR UPDATE;
 -- name: page_sacred
 -- role: lares_app
 -- database: lares_sacred
-SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
+       accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
        embedding_sealed IS NOT NULL AS embedded
 FROM sacred.memory
 WHERE (created_at, id) < ($1::timestamptz, $2::uuid)
+  AND ($4::text IS NULL OR namespace = $4)
+  AND ($5::text IS NULL OR level = $5)
+  AND ($6::timestamptz IS NULL OR happened_at >= $6)
+  AND ($7::timestamptz IS NULL OR happened_at < $7)
+  AND CASE $8::text
+      WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
+      WHEN 'archived' THEN archived_at IS NOT NULL
+      WHEN 'superseded' THEN superseded_at IS NOT NULL
+      ELSE true END
 ORDER BY created_at DESC, id DESC
 LIMIT $3;
+
+-- name: page_sacred_happened
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
+       accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
+       embedding_sealed IS NOT NULL AS embedded
+FROM sacred.memory
+WHERE (happened_at, id) < ($1::timestamptz, $2::uuid)
+  AND ($4::text IS NULL OR namespace = $4)
+  AND ($5::text IS NULL OR level = $5)
+  AND ($6::timestamptz IS NULL OR happened_at >= $6)
+  AND ($7::timestamptz IS NULL OR happened_at < $7)
+  AND CASE $8::text
+      WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
+      WHEN 'archived' THEN archived_at IS NOT NULL
+      WHEN 'superseded' THEN superseded_at IS NOT NULL
+      ELSE true END
+ORDER BY happened_at DESC, id DESC
+LIMIT $3;
+
+-- name: has_sacred_namespace
+-- role: lares_app
+-- database: lares_sacred
+SELECT EXISTS (SELECT FROM sacred.memory WHERE namespace = $1);
 
 -- name: all_sacred
 -- role: lares_app
 -- database: lares_sacred
-SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision,
-       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed
+SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
+       accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
+       embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed,
+       embedding_model
 FROM sacred.memory
 ORDER BY created_at DESC, id DESC
 LIMIT $1;
@@ -185,10 +332,12 @@ LIMIT $1;
 -- role: lares_app
 -- database: lares_sacred
 UPDATE sacred.memory
-SET key_id = $2, sealed = $3, occurred_at = $4, updated_at = $5,
+SET key_id = $2, sealed = $3, occurred_at = $4, updated_at = $5, namespace = $7, level = $8, expires_at = $9,
+    valid_from = $10, valid_to = $11, archived_at = $12, superseded_by = $13, superseded_at = $14,
     revision = revision + CASE WHEN $6::boolean THEN 1 ELSE 0 END,
     embedding_key_id = CASE WHEN $6::boolean THEN NULL ELSE embedding_key_id END,
-    embedding_sealed = CASE WHEN $6::boolean THEN NULL ELSE embedding_sealed END
+    embedding_sealed = CASE WHEN $6::boolean THEN NULL ELSE embedding_sealed END,
+    embedding_model = CASE WHEN $6::boolean THEN NULL ELSE embedding_model END
 WHERE id = $1
 RETURNING revision, embedding_sealed IS NOT NULL AS embedded;
 
@@ -200,7 +349,8 @@ DELETE FROM sacred.memory WHERE id = $1 RETURNING embedding_sealed IS NOT NULL A
 -- name: set_sacred_embedding
 -- role: lares_app
 -- database: lares_sacred
-UPDATE sacred.memory SET embedding_key_id = $3, embedding_sealed = $4 WHERE id = $1 AND revision = $2;
+UPDATE sacred.memory SET embedding_key_id = $3, embedding_sealed = $4, embedding_model = $5
+WHERE id = $1 AND revision = $2;
 
 -- name: count_sacred
 -- role: lares_app
@@ -333,3 +483,43 @@ SELECT memory_id, subject_id, from_tier, to_tier FROM memory.tier_move ORDER BY 
 -- role: svc_memory
 -- database: lares
 DELETE FROM memory.tier_move WHERE memory_id = $1;
+
+-- name: note_subject
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.subject (subject_id) VALUES ($1) ON CONFLICT (subject_id) DO NOTHING;
+
+-- name: list_subjects
+-- role: svc_memory
+-- database: lares
+SELECT subject_id FROM memory.subject WHERE subject_id > $1 ORDER BY subject_id LIMIT $2;
+
+-- name: get_active_model
+-- role: svc_memory
+-- database: lares
+SELECT id, name, dimensions FROM memory.embedding_model WHERE state = 'active';
+
+-- name: list_namespaces
+-- role: svc_memory
+-- database: lares
+SELECT name, shared, clients, created_at FROM memory.namespace WHERE subject_id = $1 ORDER BY name LIMIT 100;
+
+-- name: get_namespace
+-- role: svc_memory
+-- database: lares
+SELECT name, shared, clients, created_at FROM memory.namespace WHERE subject_id = $1 AND name = $2;
+
+-- name: put_namespace
+-- role: svc_memory
+-- database: lares
+-- Nothing is written when the person has a hundred already and this is another.
+INSERT INTO memory.namespace (subject_id, name, shared, clients)
+SELECT $1, $2, $3, $4
+WHERE (SELECT count(*) FROM memory.namespace WHERE subject_id = $1 AND name <> $2) < 100
+ON CONFLICT (subject_id, name) DO UPDATE SET shared = excluded.shared, clients = excluded.clients
+RETURNING name, shared, clients, created_at;
+
+-- name: delete_namespace
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.namespace WHERE subject_id = $1 AND name = $2;

@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from contracts.identity import Caller
 from contracts.memory import Memory, RememberRequest, Tier
 
-from memory.domain import Entry, aware, check_tier, clean_text, parse_tier
+from memory.domain import (
+    Entry,
+    aware,
+    check_span,
+    check_tier,
+    clean_text,
+    expiry,
+    parse_level,
+    parse_namespace,
+    parse_tier,
+)
 from memory.errors import Forgotten, KeyInvalid, KeyReused, MemoryNotFound
+from memory.identity import check_room
 from memory.library import Library, now
 from memory.presenting import check_writes, to_memory
 from memory.store import Key, Shelf
@@ -37,24 +49,13 @@ class Remember:
     ) -> Memory:
         """Return the new memory, or for a repeated key the first one, once it is safely stored.
 
-        Raises TextEmpty, TextTooLong, TextUnprintable, TierUnknown, TierDenied, kit.read_only, TimeInvalid,
-        KeyInvalid, KeyReused, Forgotten, SacredFull.
+        Raises TextEmpty, TextTooLong, TextUnprintable, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid,
+        NamespaceUnknown, IdentityFull, kit.read_only, TimeInvalid, KeyInvalid, KeyReused, Forgotten, SacredFull.
         """
         check_writes(caller.db_role, caller.read_only)
-        tier = parse_tier(request.tier)
-        check_tier(caller.db_role, tier)
-        moment = now()
-        entry = Entry(
-            id=uuid4(),
-            subject_id=caller.subject,
-            tier=tier,
-            text=clean_text(request.text),
-            source_kind=request.source.kind,
-            source_ref=request.source.ref,
-            occurred_at=aware(request.occurred_at),
-            created_at=moment,
-            updated_at=moment,
-        )
+        entry = read_entry(caller, request, now())
+        check_tier(caller.db_role, entry.tier)
+        await self._library.check_namespace(caller, entry.namespace)
         key_hash = hash_key(key) if key is not None else None
         try:
             await self._write(caller, entry, key_hash)
@@ -62,14 +63,16 @@ class Remember:
             if key_hash is None:
                 raise
             return await self._first(caller, entry, key_hash)
-        self._wake(tier)
+        self._wake(entry.tier)
         return to_memory(entry)
 
     async def _write(self, caller: Caller, entry: Entry, key_hash: bytes | None) -> None:
         shelf = self._library.shelf(entry.tier)
         async with shelf.pool.as_caller(caller) as conn:
+            await check_room(conn, shelf, None, entry)
             await shelf.insert(conn, entry)
             await shelf.step_out(conn)
+            await shelf.note_subject(conn, entry.subject_id)
             if key_hash is not None and not await shelf.claim_key(
                 conn, caller.subject, key_hash, entry.id, self._request_hash(entry)
             ):
@@ -99,9 +102,52 @@ class Remember:
             entry.source_kind,
             entry.source_ref,
             entry.occurred_at.isoformat() if entry.occurred_at else None,
+            entry.namespace,
+            entry.level.value,
+            entry.thread,
+            entry.position,
+            entry.speaker,
+            entry.valid_from.isoformat() if entry.valid_from else None,
+            entry.valid_to.isoformat() if entry.valid_to else None,
         ]
         # Keyed: a short text could be guessed from a plain hash.
         return self._vault.fingerprint(json.dumps(said, ensure_ascii=False).encode())
+
+
+def read_entry(caller: Caller, request: RememberRequest, moment: datetime) -> Entry:
+    """Return the memory that the request asks for. Raises the text's errors, TierUnknown, LevelUnknown,
+    NamespaceInvalid, TimeInvalid.
+    """
+    level = parse_level(request.level)
+    valid_from, valid_to = aware(request.valid_from), aware(request.valid_to)
+    check_span(valid_from, valid_to)
+    return Entry(
+        id=uuid4(),
+        subject_id=caller.subject,
+        tier=parse_tier(request.tier),
+        text=clean_text(request.text),
+        source_kind=request.source.kind,
+        source_ref=request.source.ref,
+        occurred_at=aware(request.occurred_at),
+        created_at=moment,
+        updated_at=moment,
+        namespace=parse_namespace(request.namespace),
+        level=level,
+        thread=request.thread,
+        position=place(request, moment),
+        speaker=request.speaker,
+        accessed_at=moment,
+        expires_at=expiry(level, moment),
+        valid_from=valid_from,
+        valid_to=valid_to,
+    )
+
+
+def place(request: RememberRequest, moment: datetime) -> int | None:
+    """Return where in its thread a memory stands: as it says, else after all that was there before it."""
+    if request.thread is None:
+        return None
+    return int(moment.timestamp() * 1_000_000) if request.position is None else request.position
 
 
 def hash_key(key: str) -> bytes:

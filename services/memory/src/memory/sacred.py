@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from contracts.tiers import Tier
 from kit.pool import Connection, Pool
 
-from memory.domain import SACRED_ROWS_MAX, Cursor, Entry
+from memory.domain import SACRED_ROWS_MAX, Cursor, Entry, Order, Shown
 from memory.errors import SacredFull
+from memory.rows import count, kept_columns, state_of, strength_of
 from memory.scoring import Hit, bm25, clamp, nearness, top, unit
-from memory.store import FIRST_PAGE, Deleted, Shelf, count
+from memory.store import FIRST_PAGE, Deleted, Shelf
 from memory.vault import Vault, pack_vector, unpack_vector
 
 _TEXT, _EMBEDDING = "sealed", "embedding_sealed"
@@ -42,10 +43,14 @@ class SacredShelf(Shelf):
             self._seal(entry, entry.text),
             self._vault.key_id if sealed_vector else None,
             sealed_vector,
+            entry.embedding_model if sealed_vector else None,
             entry.occurred_at,
             entry.created_at,
             entry.updated_at,
             entry.revision,
+            entry.namespace,
+            entry.level.value,
+            *strength_of(entry),
         )
 
     async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
@@ -60,55 +65,52 @@ class SacredShelf(Shelf):
         return self._open(row, with_embedding=True) if row else None
 
     async def page(
-        self,
-        conn: Connection,
-        tier: Tier,
-        after: Cursor | None,
-        limit: int,
+        self, conn: Connection, tier: Tier, after: Cursor | None, limit: int, shown: Shown
     ) -> list[Entry]:
         start = after or FIRST_PAGE
-        rows = await conn.fetch(self._text["page_sacred"], start.created_at, start.id, limit)
+        rows = await conn.fetch(
+            self._text["page_sacred" if shown.order is Order.CREATED else "page_sacred_happened"],
+            start.moment,
+            start.id,
+            limit,
+            shown.namespace,
+            shown.level,
+            shown.since,
+            shown.until,
+            shown.state.value,
+        )
         return [self._open(row) for row in rows]
 
-    async def revise(
-        self, conn: Connection, entry: Entry, text: str, occurred_at: datetime | None, now: datetime
-    ) -> Entry:
-        renewed = text != entry.text
-        sealed = self._seal(entry, text)
+    async def revise(self, conn: Connection, entry: Entry, revised: Entry) -> Entry:
         row = await conn.fetchrow(
             self._text["update_sacred"],
             entry.id,
             self._vault.key_id,
-            sealed,
-            occurred_at,
-            now,
-            renewed,
+            self._seal(revised, revised.text),
+            revised.occurred_at,
+            revised.updated_at,
+            revised.text != entry.text,
+            *state_of(revised),
         )
-        return Entry(
-            id=entry.id,
-            subject_id=entry.subject_id,
-            tier=Tier.SACRED,
-            text=text,
-            source_kind=entry.source_kind,
-            source_ref=entry.source_ref,
-            occurred_at=occurred_at,
-            created_at=entry.created_at,
-            updated_at=now,
-            revision=row["revision"],
-            embedded=row["embedded"],
-        )
+        return replace(revised, revision=row["revision"], embedded=row["embedded"])
+
+    async def has_namespace(self, conn: Connection, tier: Tier, name: str) -> bool:
+        return bool(await conn.fetchval(self._text["has_sacred_namespace"], name))
 
     async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:
         row = await conn.fetchrow(self._text["delete_sacred"], memory_id)
-        return Deleted(row["embedded"]) if row else None
+        return Deleted(int(row["embedded"])) if row else None
 
-    async def set_embedding(self, conn: Connection, entry: Entry, vector: Sequence[float]) -> bool:
+    async def set_embedding(
+        self, conn: Connection, entry: Entry, vector: Sequence[float], model: int
+    ) -> bool:
         tag = await conn.execute(
             self._text["set_sacred_embedding"],
             entry.id,
             entry.revision,
             self._vault.key_id,
             self._seal_vector(entry, vector),
+            model,
         )
         return count(tag) == 1
 
@@ -142,7 +144,14 @@ class SacredShelf(Shelf):
         return near, said, {entry.id: entry for entry in entries if entry.id in found}
 
     def _seal(self, entry: Entry, text: str) -> bytes:
-        content = {"text": text, "kind": entry.source_kind, "ref": entry.source_ref}
+        content: dict[str, Any] = {
+            "text": text,
+            "kind": entry.source_kind,
+            "ref": entry.source_ref,
+        }
+        # Where it stands in a conversation says as much as the words do.
+        place = {"thread": entry.thread, "position": entry.position, "speaker": entry.speaker}
+        content |= {name: value for name, value in place.items() if value is not None}
         plain = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         return self._vault.seal(entry.subject_id, entry.id, _TEXT, plain)
 
@@ -160,16 +169,14 @@ class SacredShelf(Shelf):
             )
             embedding = unpack_vector(packed)
         return Entry(
-            id=ident,
-            subject_id=subject,
             tier=Tier.SACRED,
             text=content["text"],
             source_kind=content["kind"],
             source_ref=content["ref"],
-            occurred_at=row["occurred_at"],
-            created_at=row["created_at"],
-            updated_at=row["updated_at"],
-            revision=row["revision"],
-            embedded=row["embedded"],
+            thread=content.get("thread"),
+            position=content.get("position"),
+            speaker=content.get("speaker"),
             embedding=embedding,
+            embedding_model=row["embedding_model"] if embedding is not None else None,
+            **kept_columns(row),
         )

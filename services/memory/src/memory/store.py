@@ -12,18 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from contracts.tiers import CHANGED_TOPIC, Tier
 from kit import outbox, sql
 from kit.pool import GROUP_ROLES, Connection, Pool, RoleRefused
 
-from memory.domain import Cursor, Entry
-from memory.scoring import Hit, clamp, shares
+from memory.domain import Cursor, Entry, Shown
+from memory.rows import count
 
-NEAR_EXACT_ROWS_MAX = 5000
-CANDIDATES = 100
 FIRST_PAGE = Cursor(datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1))
 _STATEMENTS = sql.load(Path(__file__).with_name("queries.sql"))
 
@@ -32,7 +29,7 @@ _STATEMENTS = sql.load(Path(__file__).with_name("queries.sql"))
 class Deleted:
     """What went with one row."""
 
-    embedded: bool
+    embeddings: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,15 @@ class Pending:
     memory_id: UUID
     subject_id: UUID
     tier: Tier
+
+
+@dataclass(frozen=True)
+class Model:
+    """The embedding model whose vectors answer now."""
+
+    id: int
+    name: str
+    dimensions: int
 
 
 @dataclass(frozen=True)
@@ -87,23 +93,30 @@ class Shelf(ABC):
 
     @abstractmethod
     async def page(
-        self, conn: Connection, tier: Tier, after: Cursor | None, limit: int
+        self, conn: Connection, tier: Tier, after: Cursor | None, limit: int, shown: Shown
     ) -> list[Entry]:
-        """Return the next memories, newest first."""
+        """Return the next memories of the list, newest first."""
 
     @abstractmethod
-    async def revise(
-        self, conn: Connection, entry: Entry, text: str, occurred_at: datetime | None, now: datetime
-    ) -> Entry:
-        """Change a memory that was taken; a new text drops its embedding."""
+    async def revise(self, conn: Connection, entry: Entry, revised: Entry) -> Entry:
+        """Change a memory that was taken into `revised`; a new text drops its embeddings.
+
+        Takes from it text, times, namespace, level and state; the rest stays as it is.
+        """
+
+    @abstractmethod
+    async def has_namespace(self, conn: Connection, tier: Tier, name: str) -> bool:
+        """Say whether any memory of the tier is in the namespace."""
 
     @abstractmethod
     async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:
         """Remove the memory; None when it was not there."""
 
     @abstractmethod
-    async def set_embedding(self, conn: Connection, entry: Entry, vector: Sequence[float]) -> bool:
-        """Give the memory its embedding; False when its text has changed since `entry` was read."""
+    async def set_embedding(
+        self, conn: Connection, entry: Entry, vector: Sequence[float], model: int
+    ) -> bool:
+        """Give the memory its embedding by a model; False when its text has changed since `entry` was read."""
 
     async def step_out(self, conn: Connection) -> None:
         """Leave the caller's role for the rest of this transaction."""
@@ -114,6 +127,15 @@ class Shelf(ABC):
         if role not in GROUP_ROLES:
             raise RoleRefused()
         await conn.execute(f"SET LOCAL ROLE {role}")
+
+    async def note_subject(self, conn: Connection, subject: UUID) -> None:
+        """Note that this person has memories, for work that goes from person to person."""
+        await conn.execute(self._text["note_subject"], subject)
+
+    async def subjects(self, conn: Connection, after: UUID, limit: int) -> list[UUID]:
+        """Return the next people who have or had memories here, in the order of their ids."""
+        rows = await conn.fetch(self._text["list_subjects"], after, limit)
+        return [row["subject_id"] for row in rows]
 
     async def claim_key(
         self, conn: Connection, subject: UUID, key_hash: bytes, memory_id: UUID, request_hash: bytes
@@ -197,171 +219,3 @@ class Shelf(ABC):
             "change": change,
         }
         await outbox.add(conn, self.outbox, CHANGED_TOPIC, payload, event_id=event_id)
-
-
-class PlainShelf(Shelf):
-    """Convenience and sensitive: the database `lares`."""
-
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(pool, "memory")
-        self._by_tier = {
-            tier: {
-                name: text.replace("convenience.memory", f"{tier.value}.memory")
-                for name, text in self._text.items()
-            }
-            for tier in (Tier.CONVENIENCE, Tier.SENSITIVE)
-        }
-
-    def text(self, name: str, tier: Tier) -> str:
-        """Return a statement as it reads for one tier's table."""
-        return self._by_tier[tier][name]
-
-    async def insert(self, conn: Connection, entry: Entry) -> None:
-        await conn.execute(
-            self.text("insert_memory", entry.tier),
-            entry.id,
-            entry.subject_id,
-            entry.text,
-            entry.source_kind,
-            entry.source_ref,
-            entry.occurred_at,
-            entry.created_at,
-            entry.updated_at,
-            entry.revision,
-            vector_text(entry.embedding) if entry.embedding is not None else None,
-        )
-
-    async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
-        row = await conn.fetchrow(self.text("get_memory", tier), memory_id)
-        return _entry(row, tier) if row else None
-
-    async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:
-        return bool(await conn.fetchval(self.text("has_memory", tier), memory_id))
-
-    async def many(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> list[Entry]:
-        """Return those of the memories that are in this tier."""
-        rows = await conn.fetch(self.text("get_memories", tier), list(memory_ids))
-        return [_entry(row, tier) for row in rows]
-
-    async def take(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
-        row = await conn.fetchrow(self.text("take_memory", tier), memory_id)
-        if not row:
-            return None
-        embedding = (
-            [float(part) for part in row["embedding"][1:-1].split(",")]
-            if row["embedding"]
-            else None
-        )
-        return _entry(row, tier, embedding)
-
-    async def page(
-        self, conn: Connection, tier: Tier, after: Cursor | None, limit: int
-    ) -> list[Entry]:
-        start = after or FIRST_PAGE
-        rows = await conn.fetch(self.text("page_memories", tier), start.created_at, start.id, limit)
-        return [_entry(row, tier) for row in rows]
-
-    async def revise(
-        self, conn: Connection, entry: Entry, text: str, occurred_at: datetime | None, now: datetime
-    ) -> Entry:
-        row = await conn.fetchrow(
-            self.text("update_memory", entry.tier), entry.id, text, occurred_at, now
-        )
-        return _entry(row, entry.tier)
-
-    async def delete(self, conn: Connection, tier: Tier, memory_id: UUID) -> Deleted | None:
-        row = await conn.fetchrow(self.text("delete_memory", tier), memory_id)
-        return Deleted(row["embedded"]) if row else None
-
-    async def set_embedding(self, conn: Connection, entry: Entry, vector: Sequence[float]) -> bool:
-        tag = await conn.execute(
-            self.text("set_embedding", entry.tier), entry.id, entry.revision, vector_text(vector)
-        )
-        return count(tag) == 1
-
-    async def near(
-        self, conn: Connection, tier: Tier, vector: Sequence[float], limit: int
-    ) -> list[Hit]:
-        """Return the memories nearest in meaning: k of k, whatever else the table holds."""
-        query = vector_text(vector)
-        rows_seen = int(
-            await conn.fetchval(self.text("count_memories", tier), NEAR_EXACT_ROWS_MAX + 1)
-        )
-        rows: list[Any] = []
-        if rows_seen > NEAR_EXACT_ROWS_MAX:
-            # Strict order and a wide list: measured, the default returned 1.2 of 10 under a filter.
-            await conn.execute(
-                "SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = 200"
-            )
-            rows = await conn.fetch(self.text("search_near_indexed", tier), query, limit)
-        if len(rows) < limit:
-            # Few rows, or an index scan that gave up among other people's rows: compare them all.
-            rows = await conn.fetch(self.text("search_near_exact", tier), query, limit)
-        return [Hit(row["id"], clamp(row["score"]), "close in meaning") for row in rows]
-
-    async def words(self, conn: Connection, tier: Tier, query: str, limit: int) -> list[Hit]:
-        """Return the memories that share words with the query, best first."""
-        rows = await conn.fetch(self.text("search_words", tier), query, limit)
-        return [Hit(row["id"], clamp(row["score"]), shares(row["terms"])) for row in rows]
-
-    async def hold(self, conn: Connection, memory_id: UUID) -> None:
-        """Wait until nobody else changes this memory, and keep it so until the transaction ends."""
-        await conn.execute(self._text["hold_memory"], str(memory_id))
-
-    async def try_hold(self, conn: Connection, memory_id: UUID) -> bool:
-        """Like `hold`, but say False at once when somebody else is at it."""
-        return bool(await conn.fetchval(self._text["try_hold_memory"], str(memory_id)))
-
-    async def begin_move(self, conn: Connection, entry: Entry, to_tier: Tier) -> None:
-        """Note that the memory is about to be in two databases."""
-        await conn.execute(
-            self._text["begin_move"], entry.id, entry.subject_id, entry.tier.value, to_tier.value
-        )
-
-    async def end_move(self, conn: Connection, memory_id: UUID) -> None:
-        """Note that it is in one again."""
-        await conn.execute(self._text["end_move"], memory_id)
-
-    async def move(self, conn: Connection, memory_id: UUID) -> tuple[UUID, UUID, Tier, Tier] | None:
-        """Return memory, subject, from and to of a move that has not ended."""
-        row = await conn.fetchrow(self._text["get_move"], memory_id)
-        return _move(row) if row else None
-
-    async def hold_move(self, conn: Connection, memory_id: UUID) -> UUID | None:
-        """Hold the note of a move until the transaction ends; None when there is no such note."""
-        return await conn.fetchval(self._text["hold_move"], memory_id)
-
-    async def moves(self, conn: Connection) -> list[tuple[UUID, UUID, Tier, Tier]]:
-        """Return the oldest moves that have not ended, a hundred at most."""
-        return [_move(row) for row in await conn.fetch(self._text["list_moves"])]
-
-
-def vector_text(vector: Sequence[float]) -> str:
-    """Return a vector as pgvector reads it."""
-    return "[" + ",".join(f"{number:.7g}" for number in vector) + "]"
-
-
-def _entry(row: Any, tier: Tier, embedding: Sequence[float] | None = None) -> Entry:
-    return Entry(
-        id=row["id"],
-        subject_id=row["subject_id"],
-        tier=tier,
-        text=row["text"],
-        source_kind=row["source_kind"],
-        source_ref=row["source_ref"],
-        occurred_at=row["occurred_at"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        revision=row["revision"],
-        embedded=row["embedded"],
-        embedding=embedding,
-    )
-
-
-def _move(row: Any) -> tuple[UUID, UUID, Tier, Tier]:
-    return row["memory_id"], row["subject_id"], Tier(row["from_tier"]), Tier(row["to_tier"])
-
-
-def count(tag: str) -> int:
-    """Return how many rows a statement touched, from its command tag."""
-    return int(tag.rsplit(" ", 1)[1])

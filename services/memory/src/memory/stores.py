@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from kit.pool import Database, Pool
 
 from memory.library import Library
+from memory.plain import PlainShelf
 from memory.sacred import SacredShelf
 from memory.settings import StoreSettings
-from memory.store import PlainShelf
 from memory.vault import Vault
 
 LOGIN = "svc_memory"

@@ -75,9 +75,9 @@ def _place(subject: UUID, row: UUID, column: str) -> bytes:
 
 
 def pack_vector(vector: Sequence[float]) -> bytes:
-    """Return an embedding as 32-bit floats. Raises ValueError when it has not 384 of them."""
-    if len(vector) != DIMENSIONS:
-        raise ValueError("an embedding has 384 numbers")
+    """Return an embedding as 32-bit floats. Raises ValueError when it has a length that none has."""
+    if len(vector) not in DIMENSIONS:
+        raise ValueError(f"an embedding has one of {sorted(DIMENSIONS)} numbers")
     return array("f", vector).tobytes()
 
 

@@ -15,9 +15,9 @@ from kit.pool import Pool
 from memory.edit import Edit
 from memory.library import Library
 from memory.move import Move
+from memory.plain import PlainShelf
 from memory.remember import Remember
 from memory.sacred import SacredShelf
-from memory.store import PlainShelf
 from memory.vault import Vault
 
 PLACES = {

@@ -40,7 +40,7 @@ async def test_a_move_carries_everything_and_leaves_nothing(
     async with shelf.pool.as_caller(ada) as conn:
         entry = await shelf.get(conn, from_tier, memory.id)
         assert entry is not None
-        assert await shelf.set_embedding(conn, entry, [0.25] * 384)
+        assert await shelf.set_embedding(conn, entry, [0.25] * 384, 1)
 
     moved = await bench.edit()(ada, memory.id, EditRequest(tier=to_tier.value))
 
