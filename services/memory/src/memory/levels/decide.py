@@ -286,22 +286,22 @@ class _Board:
 
     def spill(self, level: str) -> None:
         """Empty a level down to what it holds, the lowest score first."""
-        tokens_max = self.limits.levels[level].tokens_max
         held = [item for item in self.items.values() if item.active and item.level == level]
-        tokens = sum(item.tokens for item in held)
+        held.sort(key=lambda each: (score(each, self.now), each.created_at, each.id))
         excess = self.count[level] - self.limits.capacity(level)
-        if excess <= 0 and (tokens_max is None or tokens <= tokens_max):
-            return
-        for item in sorted(
-            held, key=lambda each: (score(each, self.now), each.created_at, each.id)
-        ):
-            if excess <= 0 and (tokens_max is None or tokens <= tokens_max):
-                return
+        tokens_max = self.limits.levels[level].tokens_max
+        # A prompt is built from one tier after the other, each with the limit to itself.
+        tokens: Counter[str] = Counter()
+        for item in held:
+            tokens[item.tier] += item.tokens
+        for item in held:
+            if excess <= 0 and (tokens_max is None or tokens[item.tier] <= tokens_max):
+                continue
             kind = Kind.DEMOTED if level == IDENTITY else Kind.ARCHIVED
             move = _move(kind, item, KNOWLEDGE, self.now, Why.LEVEL_FULL)
             self._put(move, after(item, move, self.now, self.limits))
             excess -= 1
-            tokens -= item.tokens
+            tokens[item.tier] -= item.tokens
 
     def _put(self, move: Move, item: Item) -> None:
         before = self.items[item.id]

@@ -32,7 +32,7 @@ class LevelPlan:
 LEVELS: Mapping[str, LevelPlan] = {
     plan.level: plan
     for plan in (
-        LevelPlan(IDENTITY, "the person", 200, tokens_max=IDENTITY_TOKENS_MAX),
+        LevelPlan(IDENTITY, "the person", 1_000, tokens_max=IDENTITY_TOKENS_MAX),
         LevelPlan(SESSION, "the conversation", 1_000, ttl=timedelta(minutes=30)),
         LevelPlan(WORKING, "the task at hand", 10_000, ttl=timedelta(hours=1)),
         LevelPlan(EPISODIC, "all agents", 100_000),
