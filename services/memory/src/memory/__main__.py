@@ -39,7 +39,7 @@ def _serve() -> None:
 
 def _work() -> None:
     from memory.settings import WorkerSettings
-    from memory.worker import run
+    from memory.writing.worker import run
 
     settings = load(WorkerSettings)
     logs.setup("memory-worker", settings.log_level)

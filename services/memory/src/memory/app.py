@@ -18,20 +18,20 @@ from kit.outbox import Relay
 from starlette.applications import Starlette
 
 from memory.browse import Browse
-from memory.edit import Edit
-from memory.embedder import Embedder
 from memory.forget import Forget
 from memory.identity import IdentityContext
 from memory.library import Library
-from memory.move import Move
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers, watch
 from memory.recall import Recall
-from memory.remember import Remember
 from memory.routes import Api
 from memory.settings import Settings
 from memory.stores import open_library
 from memory.vault import Vault
+from memory.writing.edit import Edit
+from memory.writing.embedder import Embedder
+from memory.writing.move import Move
+from memory.writing.remember import Remember
 
 PLAIN_POOL_MAX, SACRED_POOL_MAX = 8, 4
 

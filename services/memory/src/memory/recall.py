@@ -11,12 +11,12 @@ from contracts.identity import Caller
 from contracts.memory import Reason, Recalled, RecallRequest, RecallResult, Tier
 
 from memory.domain import Entry, check_recall_limit, chosen_tiers, clean_query
-from memory.embedder import Embedder
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
 from memory.library import Library, now
 from memory.plain import CANDIDATES
 from memory.presenting import to_memory
 from memory.scoring import Fused, Hit, fuse
+from memory.writing.embedder import Embedder
 
 
 class Recall:

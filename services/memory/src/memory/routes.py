@@ -19,14 +19,14 @@ from starlette.routing import Route
 
 from memory.browse import Browse
 from memory.domain import Order, Shown, State, aware, check_span, parse_level, parse_namespace
-from memory.edit import Edit
 from memory.errors import LimitInvalid, MemoryNotFound, StateUnknown, TimeInvalid
 from memory.forget import Forget
 from memory.identity import IdentityContext
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers
 from memory.recall import Recall
-from memory.remember import Remember
+from memory.writing.edit import Edit
+from memory.writing.remember import Remember
 
 LIST_LIMIT = "50"
 _reads = require_scope("memory:read")

@@ -12,13 +12,13 @@ from uuid import UUID
 import pytest
 from contracts.memory import Tier
 from kit.pool import Pool
-from memory.edit import Edit
 from memory.library import Library
-from memory.move import Move
 from memory.plain import PlainShelf
-from memory.remember import Remember
 from memory.sacred import SacredShelf
 from memory.vault import Vault
+from memory.writing.edit import Edit
+from memory.writing.move import Move
+from memory.writing.remember import Remember
 
 PLACES = {
     Tier.CONVENIENCE: ("lares", "convenience.memory"),

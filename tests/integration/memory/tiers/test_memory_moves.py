@@ -17,8 +17,8 @@ from memory.domain import surviving_tier
 from memory.errors import MemoryNotFound
 from memory.forget import Forget
 from memory.library import Library
-from memory.move import Move
 from memory.scoring import unit
+from memory.writing.move import Move
 
 pytestmark = pytest.mark.integration
 

@@ -17,8 +17,8 @@ from kit.clock import Clock
 from kit.errors import KitError
 
 from memory.library import Library
-from memory.move import Move
 from memory.store import Pending
+from memory.writing.move import Move
 
 log = logs.get(__name__)
 CLAIMS_AT_ONCE = 32

@@ -26,8 +26,8 @@ from memory.domain import (
 from memory.errors import EditEmpty, MemoryNotFound
 from memory.identity import check_room
 from memory.library import Library, now
-from memory.move import Move
 from memory.presenting import check_writes, to_memory
+from memory.writing.move import Move
 
 
 class Edit:

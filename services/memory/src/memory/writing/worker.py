@@ -17,13 +17,13 @@ from kit.clock import Clock
 from kit.health import Health
 from kit.worker import celery_app, enqueue, job, serve
 
-from memory.embed import Embed
-from memory.embedder import Embedder
-from memory.move import Move
 from memory.settings import WorkerSettings
 from memory.stores import open_library
-from memory.sweep import Sweep
 from memory.vault import Vault
+from memory.writing.embed import Embed
+from memory.writing.embedder import Embedder
+from memory.writing.move import Move
+from memory.writing.sweep import Sweep
 
 if TYPE_CHECKING:
     from kit.worker import JobsApp

@@ -7,9 +7,9 @@ from uuid import UUID
 from contracts.tiers import Tier
 from kit import logs
 
-from memory.embedder import Embedder
 from memory.errors import EmbedderUnavailable
 from memory.library import Library
+from memory.writing.embedder import Embedder
 
 log = logs.get(__name__)
 # The worker acts for a person who is not there: as the application itself, for this one subject.
