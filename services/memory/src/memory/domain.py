@@ -35,11 +35,11 @@ from memory.errors import (
     TierUnknown,
     TimeInvalid,
 )
+from memory.levels.plan import LEVELS
 
 HOME = "home"
 # The lengths of vector that the tables have an index for.
 DIMENSIONS = frozenset({256, 384, 512, 768, 1024})
-STRENGTH_MAX = 8.0
 SACRED_ROWS_MAX = 5000
 CURSOR_CHARS_MAX = 300
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -57,8 +57,7 @@ READING_ROLES = frozenset({"lares_readonly"})
 
 # After this a memory of the level that nobody used is put away; the others do not end by the clock.
 LEVEL_TTL: Mapping[Level, timedelta] = {
-    Level.SESSION: timedelta(minutes=30),
-    Level.WORKING: timedelta(hours=1),
+    Level(plan.level): plan.ttl for plan in LEVELS.values() if plan.ttl is not None
 }
 
 # From the least to the most private. An interrupted move ends where fewer can see it.
