@@ -1,0 +1,1 @@
+"""Leave and come back: forgetting, export, import, and the nightly Markdown beside the database."""
