@@ -20,7 +20,7 @@ CREATE TABLE memory.subject (
 
 -- What policies ask once per statement. A client that was not named, or none at all, sees no private namespace.
 CREATE FUNCTION memory.hidden_namespaces() RETURNS text[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE WHEN current_setting('lares.client', true) = 'person' THEN '{}'::text[]
     ELSE coalesce(
         (SELECT array_agg(name) FROM memory.namespace
@@ -207,27 +207,36 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     convenience.memory_vector, convenience.memory_source, convenience.memory_link TO lares_mcp;
 
 -- What hangs on a memory follows it into another namespace in the same statement, or a policy would look at the old.
-CREATE FUNCTION memory.follow_namespace() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+CREATE FUNCTION convenience.follow_namespace() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('UPDATE %I.memory_vector SET namespace = $1 WHERE memory_id = $2', TG_TABLE_SCHEMA)
-        USING NEW.namespace, NEW.id;
-    EXECUTE format('UPDATE %I.memory_source SET namespace = $1 WHERE memory_id = $2', TG_TABLE_SCHEMA)
-        USING NEW.namespace, NEW.id;
-    EXECUTE format('UPDATE %I.memory_link SET namespace = $1 WHERE from_id = $2', TG_TABLE_SCHEMA)
-        USING NEW.namespace, NEW.id;
+    UPDATE convenience.memory_vector SET namespace = NEW.namespace WHERE memory_id = NEW.id;
+    UPDATE convenience.memory_source SET namespace = NEW.namespace WHERE memory_id = NEW.id;
+    UPDATE convenience.memory_link SET namespace = NEW.namespace WHERE from_id = NEW.id;
     RETURN NULL;
 END
 $$;
-GRANT EXECUTE ON FUNCTION memory.follow_namespace() TO lares_app, lares_remote_rw, lares_mcp;
+CREATE FUNCTION sensitive.follow_namespace() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE sensitive.memory_vector SET namespace = NEW.namespace WHERE memory_id = NEW.id;
+    UPDATE sensitive.memory_source SET namespace = NEW.namespace WHERE memory_id = NEW.id;
+    UPDATE sensitive.memory_link SET namespace = NEW.namespace WHERE from_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+GRANT EXECUTE ON FUNCTION convenience.follow_namespace() TO lares_app, lares_remote_rw, lares_mcp;
+GRANT EXECUTE ON FUNCTION sensitive.follow_namespace() TO lares_app, lares_remote_rw;
 CREATE TRIGGER memory_follow_namespace AFTER UPDATE OF namespace ON convenience.memory
-    FOR EACH ROW WHEN (OLD.namespace <> NEW.namespace) EXECUTE FUNCTION memory.follow_namespace();
+    FOR EACH ROW WHEN (OLD.namespace <> NEW.namespace) EXECUTE FUNCTION convenience.follow_namespace();
 CREATE TRIGGER memory_follow_namespace AFTER UPDATE OF namespace ON sensitive.memory
-    FOR EACH ROW WHEN (OLD.namespace <> NEW.namespace) EXECUTE FUNCTION memory.follow_namespace();
+    FOR EACH ROW WHEN (OLD.namespace <> NEW.namespace) EXECUTE FUNCTION sensitive.follow_namespace();
 
 -- down
 DROP TRIGGER memory_follow_namespace ON convenience.memory;
 DROP TRIGGER memory_follow_namespace ON sensitive.memory;
-DROP FUNCTION memory.follow_namespace();
+DROP FUNCTION convenience.follow_namespace();
+DROP FUNCTION sensitive.follow_namespace();
 DROP TABLE convenience.memory_link, sensitive.memory_link, convenience.memory_source, sensitive.memory_source;
 ALTER TABLE convenience.memory NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE sensitive.memory NO FORCE ROW LEVEL SECURITY;
