@@ -86,8 +86,8 @@ ALTER TABLE convenience.memory NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE sensitive.memory NO FORCE ROW LEVEL SECURITY;
 UPDATE convenience.memory SET accessed_at = created_at;
 UPDATE sensitive.memory SET accessed_at = created_at;
-ALTER TABLE convenience.memory ALTER COLUMN accessed_at SET NOT NULL;
-ALTER TABLE sensitive.memory ALTER COLUMN accessed_at SET NOT NULL;
+ALTER TABLE convenience.memory ALTER COLUMN accessed_at SET NOT NULL, ALTER COLUMN accessed_at SET DEFAULT now();
+ALTER TABLE sensitive.memory ALTER COLUMN accessed_at SET NOT NULL, ALTER COLUMN accessed_at SET DEFAULT now();
 INSERT INTO memory.subject (subject_id)
 SELECT subject_id FROM convenience.memory UNION SELECT subject_id FROM sensitive.memory;
 

@@ -30,6 +30,7 @@ INSERT INTO sacred.subject (subject_id) SELECT DISTINCT subject_id FROM sacred.m
 ALTER TABLE sacred.memory FORCE ROW LEVEL SECURITY;
 ALTER TABLE sacred.memory
     ALTER COLUMN accessed_at SET NOT NULL,
+    ALTER COLUMN accessed_at SET DEFAULT now(),
     DROP CONSTRAINT memory_embedding_sealed_check,
     -- 256 to 1024 numbers of four bytes, a nonce and a tag.
     ADD CONSTRAINT memory_embedding_sealed_check
