@@ -17,7 +17,8 @@ class Candidate:
     `cosine` is None only where there is no embedding: a candidate of one arm carries what the other would have said.
 
     `terms` holds the query's lexemes that the memory itself has, each with how often; a neighbour's words are combined
-    with them while a query is answered and are kept nowhere.
+    with them while a query is answered and are kept nowhere. `before` and `after` are its neighbours in the thread, as
+    far as the search looked.
     """
 
     id: UUID
@@ -40,6 +41,8 @@ class Candidate:
     superseded_by: UUID | None = None
     superseded_at: datetime | None = None
     namespace: str = "home"
+    before: UUID | None = None
+    after: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
