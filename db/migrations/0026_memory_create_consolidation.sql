@@ -14,13 +14,11 @@ CREATE TABLE memory.consolidation (
     round_seconds real
 );
 
--- Whose turn is next, up to where their memories were compared for near-duplicates, and what was counted then.
+-- Whose turn is next, and what was counted at the last one.
 CREATE TABLE memory.consolidation_turn (
-    subject_id      uuid PRIMARY KEY,
-    looked_at       timestamptz,
-    convenience_seq bigint NOT NULL DEFAULT 0,
-    sensitive_seq   bigint NOT NULL DEFAULT 0,
-    occupancy       jsonb NOT NULL DEFAULT '{}'
+    subject_id uuid PRIMARY KEY,
+    looked_at  timestamptz,
+    occupancy  jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX consolidation_turn_next ON memory.consolidation_turn (looked_at NULLS FIRST, subject_id);
 

@@ -1,4 +1,6 @@
-"""Settings -> dependencies -> run: the only wiring. `python -m memory` serves, `python -m memory worker` embeds."""
+"""Settings -> dependencies -> run: the only wiring. `python -m memory` serves, `python -m memory worker` embeds,
+`python -m memory consolidator` moves memories between the levels.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,13 @@ log = logs.get(__name__)
 
 
 def main(arguments: list[str]) -> None:
-    """Serve over HTTP, or work off the queue, until SIGTERM. A data key that is none exits with 78."""
-    if arguments not in ([], ["worker"]):
-        raise SystemExit("usage: python -m memory [worker]")
+    """Serve over HTTP, work off the queue, or consolidate, until SIGTERM. A data key that is none exits with 78."""
+    processes = {"": _serve, "worker": _work, "consolidator": _consolidate}
+    process = processes.get(" ".join(arguments))
+    if process is None:
+        raise SystemExit("usage: python -m memory [worker|consolidator]")
     try:
-        if arguments:
-            _work()
-        else:
-            _serve()
+        process()
     except KitError as error:
         log.error("memory.refused", code=error.code, reason=error.reason, fix=error.fix)
         raise SystemExit(EXIT_CONFIG) from error
@@ -43,6 +44,15 @@ def _work() -> None:
 
     settings = load(WorkerSettings)
     logs.setup("memory-worker", settings.log_level)
+    raise SystemExit(run(settings))
+
+
+def _consolidate() -> None:
+    from memory.levels.consolidator import run
+    from memory.levels.settings import ConsolidatorSettings
+
+    settings = load(ConsolidatorSettings)
+    logs.setup("consolidator", settings.log_level)
     raise SystemExit(run(settings))
 
 

@@ -11,13 +11,12 @@ from kit.pool import Connection
 
 from memory.domain import Entry, allowed_tiers
 from memory.errors import IdentityFull
+from memory.levels.plan import tokens_of
 from memory.library import Library
 from memory.plain import PlainShelf
 from memory.presenting import to_memory
 from memory.store import Shelf
 
-# Between English prose (about 4.5) and what costs most in our models' vocabularies: an estimate that errs high.
-CHARACTERS_PER_TOKEN = 3.5
 # One short line each would still be within the tokens; the limit only bounds what is read.
 ROWS_MAX = 1000
 _PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
@@ -25,7 +24,7 @@ _PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
 
 def tokens(texts: Iterable[str]) -> int:
     """Return about how many tokens the texts have as lines of a prompt, rather too many than too few."""
-    return sum(int(len(text) / CHARACTERS_PER_TOKEN) + 2 for text in texts)
+    return sum(tokens_of(len(text)) for text in texts)
 
 
 async def check_room(conn: Connection, shelf: Shelf, before: Entry | None, after: Entry) -> None:

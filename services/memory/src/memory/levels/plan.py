@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from contracts.tiers import IDENTITY_TOKENS_MAX
+
 from memory.levels.decay import half_life
 
 IDENTITY, SESSION, WORKING = "identity", "session", "working"
 EPISODIC, KNOWLEDGE = "episodic", "knowledge"
-IDENTITY_TOKENS_MAX = 6000
+# Between English prose (about 4.5) and what costs most in our models' vocabularies: an estimate that errs high.
+CHARACTERS_PER_TOKEN = 3.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +75,15 @@ class Limits:
         ttl = self.ttl(level)
         return now + ttl if ttl is not None else None
 
-    def with_levels(
-        self, *, ttl_seconds: Mapping[str, float], capacity: Mapping[str, int]
-    ) -> Limits:
-        """Return the same with other times to live and capacities for the levels that are named."""
-        changed = dict(self.levels)
-        for level, seconds in ttl_seconds.items():
-            changed[level] = replace(changed[level], ttl=timedelta(seconds=seconds))
-        for level, count in capacity.items():
-            changed[level] = replace(changed[level], capacity=count)
-        return replace(self, levels=changed)
+    def with_capacity(self, capacity: Mapping[str, int]) -> Limits:
+        """Return the same with other capacities for the levels that are named."""
+        changed = {level: replace(self.levels[level], capacity=n) for level, n in capacity.items()}
+        return replace(self, levels={**self.levels, **changed})
 
 
 LIMITS = Limits()
+
+
+def tokens_of(characters: int) -> int:
+    """Return about how many tokens a text of this length has as a line of a prompt, rather too many than too few."""
+    return int(characters / CHARACTERS_PER_TOKEN) + 2

@@ -1,0 +1,29 @@
+"""The chores of the house's memory, in the order in which they are run. Each owner adds a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from contracts.tiers import Tier
+
+from memory.levels.chores import Chore, Desk
+from memory.rows import count
+
+PRUNE_AT_ONCE, PRUNES_MAX = 5000, 20
+
+
+def duties() -> Sequence[Chore]:
+    """Return every chore."""
+    return (Chore("journal", timedelta(hours=6), prune_journal, when_off=True),)
+
+
+async def prune_journal(desk: Desk) -> None:
+    """Drop the journal's entries that are older than the house keeps them."""
+    before = desk.clock.now() - timedelta(days=max(desk.settings.journal_days, 1))
+    for tier in (Tier.CONVENIENCE, Tier.SACRED):
+        for _ in range(PRUNES_MAX):
+            async with desk.store.pool(tier).own() as conn:
+                dropped = count(await desk.store.prune(conn, tier, before, PRUNE_AT_ONCE))
+            if dropped < PRUNE_AT_ONCE:
+                break
