@@ -1,0 +1,221 @@
+-- Statements are written for convenience; search.py says the same of sensitive, and joins both where both are asked.
+-- In every statement on memories $1 to $9 are the filters: namespaces, levels, source kinds, threads, since, until,
+-- whether archived ones count, whether superseded ones count, and ids. What is null asks nothing.
+
+-- name: lexemes
+-- role: lares_app
+-- database: lares
+SELECT tsvector_to_array(to_tsvector('english'::regconfig, $1::text));
+
+-- name: said
+-- role: lares_app
+-- database: lares
+-- Every posting of the terms, the rare ones first, as long as there are not too many; of a person who only asks for
+-- words that are everywhere, the newest. Frequencies and the corpus ('') are counted whatever is read.
+WITH block AS MATERIALIZED (
+    SELECT term, last_seq, codes, octet_length(codes) / 8 AS uses,
+           sum(octet_length(codes) / 8) OVER (PARTITION BY term ORDER BY last_seq DESC) AS newer
+    FROM convenience.posting
+    WHERE term = ANY ($1::text[]) AND ($2::text[] IS NULL OR namespace = ANY ($2))
+), weighed AS MATERIALIZED (
+    SELECT term, frequency, sum(frequency) OVER (ORDER BY frequency, term) AS upto,
+           row_number() OVER (ORDER BY frequency, term) AS place
+    FROM (SELECT term, sum(uses) AS frequency FROM block GROUP BY term) AS counted
+), fresh AS MATERIALIZED (
+    SELECT seq, words, lexemes FROM convenience.posting_fresh
+    WHERE $2::text[] IS NULL OR namespace = ANY ($2)
+)
+SELECT term, frequency::bigint, 0::bigint AS words,
+       (SELECT string_agg(codes, ''::bytea ORDER BY last_seq) FROM block
+        WHERE block.term = weighed.term AND (upto <= $3::bigint OR place = 1 AND newer <= $3)) AS codes
+FROM weighed
+UNION ALL
+SELECT lexeme, count(*), 0,
+       string_agg(memory.posting(seq, cardinality(positions), words), ''::bytea ORDER BY seq)
+FROM (SELECT seq, words, lexemes FROM fresh
+      WHERE lexemes @@ (SELECT string_agg('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
+                        FROM unnest($1::text[]) AS term)
+      OFFSET 0) AS matching, unnest(lexemes)
+WHERE lexeme = ANY ($1)
+GROUP BY lexeme
+UNION ALL
+SELECT '', coalesce(sum(rows), 0)::bigint, coalesce(sum(words), 0)::bigint, NULL
+FROM (SELECT rows, words FROM convenience.posting_total WHERE $2::text[] IS NULL OR namespace = ANY ($2)
+      UNION ALL SELECT count(*), sum(words) FROM fresh) AS total;
+
+-- name: passing
+-- role: lares_app
+-- database: lares
+-- Which memories the filters let through, as long as they are few.
+SELECT m.seq, m.id FROM convenience.memory AS m
+WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+  AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+  AND ($2::text[] IS NULL OR m.level = ANY ($2))
+  AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+  AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+  AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+  AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+  AND ($8::boolean OR m.superseded_by IS NULL)
+  AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
+LIMIT $10;
+
+-- name: found
+-- role: lares_app
+-- database: lares
+-- The memories of these numbers, and those beside the first of them in a conversation.
+WITH hit AS MATERIALIZED (
+    SELECT id, seq, subject_id, namespace, thread, position FROM convenience.memory WHERE seq = ANY ($11::bigint[])
+), wanted AS MATERIALIZED (
+    SELECT id FROM hit
+    UNION
+    SELECT near.id
+    FROM (SELECT * FROM hit WHERE seq = ANY ($12::bigint[]) AND thread IS NOT NULL) AS hit
+    CROSS JOIN LATERAL (
+        (SELECT n.id FROM convenience.memory AS n
+         WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+           AND n.position < hit.position
+         ORDER BY n.position DESC LIMIT $10)
+        UNION ALL
+        (SELECT n.id FROM convenience.memory AS n
+         WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+           AND n.position > hit.position
+         ORDER BY n.position LIMIT $10)) AS near
+)
+SELECT m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+       m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
+       m.superseded_by, m.superseded_at
+FROM wanted
+JOIN convenience.memory AS m ON m.id = wanted.id
+WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+  AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+  AND ($2::text[] IS NULL OR m.level = ANY ($2))
+  AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+  AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+  AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+  AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+  AND ($8::boolean OR m.superseded_by IS NULL)
+  AND ($9::uuid[] IS NULL OR m.id = ANY ($9));
+
+-- name: meant_indexed
+-- role: lares_app
+-- database: lares
+-- Nearest first along the index, past whatever the filters stop; then what stands beside them, and the nearness of
+-- those that are known already ($13). The vector is read in a sub-select, once. Ids in $16 are wanted besides.
+WITH hit AS MATERIALIZED (
+    SELECT m.id, m.subject_id, m.namespace, m.thread, m.position, v.distance
+    FROM (SELECT memory_id, embedding::halfvec(384) <=> (SELECT $10::real[]::halfvec(384)) AS distance
+          FROM convenience.memory_vector
+          WHERE vector_dims(embedding) = 384 AND model % 2 = 1 AND model = $11::smallint
+          ORDER BY embedding::halfvec(384) <=> (SELECT $10::real[]::halfvec(384))) AS v
+    JOIN convenience.memory AS m ON m.id = v.memory_id
+    WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+      AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+      AND ($2::text[] IS NULL OR m.level = ANY ($2))
+      AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+      AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+      AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+      AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+      AND ($8::boolean OR m.superseded_by IS NULL)
+      AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
+    ORDER BY v.distance
+    LIMIT $12
+), every AS MATERIALIZED (
+    SELECT id, bool_or(hit) AS hit, bool_or(known) AS known
+    FROM (
+        SELECT id, true AS hit, false AS known FROM hit
+        UNION ALL
+        SELECT near.id, false, false
+        FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $14) AS hit
+        CROSS JOIN LATERAL (
+            (SELECT n.id FROM convenience.memory AS n
+             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+               AND n.position < hit.position
+             ORDER BY n.position DESC LIMIT $15)
+            UNION ALL
+            (SELECT n.id FROM convenience.memory AS n
+             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+               AND n.position > hit.position
+             ORDER BY n.position LIMIT $15)) AS near
+        UNION ALL
+        SELECT id, false, true FROM unnest($13::uuid[]) AS id
+        UNION ALL
+        SELECT id, false, false FROM unnest($16::uuid[]) AS id
+    ) AS one
+    GROUP BY id
+)
+SELECT every.id AS key, every.hit, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))) AS cosine,
+       m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+       m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
+       m.superseded_by, m.superseded_at
+FROM every
+LEFT JOIN convenience.memory_vector AS v ON v.memory_id = every.id AND v.model = $11::smallint
+LEFT JOIN convenience.memory AS m ON m.id = every.id AND NOT every.known
+  AND (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+  AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+  AND ($2::text[] IS NULL OR m.level = ANY ($2))
+  AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+  AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+  AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+  AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+  AND ($8::boolean OR m.superseded_by IS NULL)
+  AND ($9::uuid[] IS NULL OR m.id = ANY ($9));
+
+-- name: meant_exact
+-- role: lares_app
+-- database: lares
+-- The same by comparing every memory that passes: k of k, always.
+WITH hit AS MATERIALIZED (
+    SELECT m.id, m.subject_id, m.namespace, m.thread, m.position, v.embedding <=> (SELECT $10::real[]::halfvec(384)) AS distance
+    FROM convenience.memory AS m
+    JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $11::smallint
+    WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+      AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+      AND ($2::text[] IS NULL OR m.level = ANY ($2))
+      AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+      AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+      AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+      AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+      AND ($8::boolean OR m.superseded_by IS NULL)
+      AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
+    ORDER BY distance, m.id
+    LIMIT $12
+), every AS MATERIALIZED (
+    SELECT id, bool_or(hit) AS hit, bool_or(known) AS known
+    FROM (
+        SELECT id, true AS hit, false AS known FROM hit
+        UNION ALL
+        SELECT near.id, false, false
+        FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $14) AS hit
+        CROSS JOIN LATERAL (
+            (SELECT n.id FROM convenience.memory AS n
+             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+               AND n.position < hit.position
+             ORDER BY n.position DESC LIMIT $15)
+            UNION ALL
+            (SELECT n.id FROM convenience.memory AS n
+             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+               AND n.position > hit.position
+             ORDER BY n.position LIMIT $15)) AS near
+        UNION ALL
+        SELECT id, false, true FROM unnest($13::uuid[]) AS id
+        UNION ALL
+        SELECT id, false, false FROM unnest($16::uuid[]) AS id
+    ) AS one
+    GROUP BY id
+)
+SELECT every.id AS key, every.hit, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))) AS cosine,
+       m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+       m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
+       m.superseded_by, m.superseded_at
+FROM every
+LEFT JOIN convenience.memory_vector AS v ON v.memory_id = every.id AND v.model = $11::smallint
+LEFT JOIN convenience.memory AS m ON m.id = every.id AND NOT every.known
+  AND (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+  AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+  AND ($2::text[] IS NULL OR m.level = ANY ($2))
+  AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+  AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+  AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+  AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+  AND ($8::boolean OR m.superseded_by IS NULL)
+  AND ($9::uuid[] IS NULL OR m.id = ANY ($9));
