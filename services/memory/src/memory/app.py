@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -18,6 +19,9 @@ from kit.outbox import Relay
 from starlette.applications import Starlette
 
 from memory.browse import Browse
+from memory.caching.answers import Answers
+from memory.caching.local import Local
+from memory.caching.shared import Shared
 from memory.forget import Forget
 from memory.identity import IdentityContext
 from memory.library import Library
@@ -53,6 +57,15 @@ def build(settings: Settings) -> Starlette:
             client = await stack.enter_async_context(
                 ServiceClient("model-gateway", settings.model_gateway_url, retries=0)
             )
+            answers = Answers(
+                Local(time.monotonic),
+                Shared(broker, vault.derive("cache")),
+                numbers,
+                enabled=settings.cache,
+            )
+            stack.push_async_callback(answers.aclose)
+            for shelf in (library.plain, library.sacred):
+                shelf.on_announce = answers.changing
             relays = {
                 library.plain: Relay(library.plain.pool, bus, library.plain.outbox),
                 library.sacred: Relay(library.sacred.pool, bus, library.sacred.outbox, poll_s=5.0),
@@ -62,9 +75,10 @@ def build(settings: Settings) -> Starlette:
             app.state.health.register("postgres", library.plain.pool.ping)
             app.state.health.register("postgres_sacred", library.sacred.pool.ping)
             app.router.routes.extend(
-                _api(settings, library, vault, client, relays, numbers).routes()
+                _api(settings, library, vault, client, relays, answers, numbers).routes()
             )
             tasks = [asyncio.create_task(relay.run()) for relay in relays.values()]
+            tasks.append(asyncio.create_task(answers.follow(bus, Clock())))
             tasks.append(asyncio.create_task(watch(library, numbers, Clock())))
             try:
                 yield
@@ -93,6 +107,7 @@ def _api(
     vault: Vault,
     client: ServiceClient,
     relays: dict[Any, Relay],
+    answers: Answers,
     numbers: Numbers,
 ) -> Api:
     def wake(tier: Tier) -> None:
@@ -108,5 +123,6 @@ def _api(
         forget=Forget(library, wake),
         identity=IdentityContext(library),
         namespaces=Namespaces(library),
+        answers=answers,
         numbers=numbers,
     )

@@ -38,11 +38,18 @@ async def read_body(request: Request, model: type[Body]) -> Body:
 
 def answer(model: Contract, status: int = 200) -> Response:
     """Return a model as the answer; what is personal is kept by no cache on the way."""
+    return answer_bytes(as_bytes(model), status)
+
+
+def as_bytes(model: Contract) -> bytes:
+    """Return a model as the body of an answer."""
+    return model.model_dump_json().encode()
+
+
+def answer_bytes(content: bytes, status: int = 200) -> Response:
+    """Return an answer whose body is made already."""
     return Response(
-        model.model_dump_json(),
-        status,
-        media_type="application/json",
-        headers={"cache-control": "no-store"},
+        content, status, media_type="application/json", headers={"cache-control": "no-store"}
     )
 
 

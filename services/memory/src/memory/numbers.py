@@ -25,6 +25,11 @@ class Numbers:
         self.recalled = metrics.counter(
             "recalls_total", "Recalls answered, whole or by words alone.", ("answer",)
         )
+        self.answered = metrics.counter(
+            "answers_total",
+            "Answers by where they came from: process, valkey, postgres, or past a cache that is off or unsure.",
+            ("level",),
+        )
         self.forgotten = metrics.counter("forgotten_total", "Memories forgotten.")
         self.pending = metrics.gauge(
             "pending_embeddings", "Memories not yet found by meaning, by store.", ("store",)

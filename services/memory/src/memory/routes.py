@@ -10,8 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from memory.asking import answer, limit_of, moment_of, path_id, read_body, reads, writes
+from memory.asking import (
+    answer,
+    answer_bytes,
+    as_bytes,
+    limit_of,
+    moment_of,
+    path_id,
+    read_body,
+    reads,
+    writes,
+)
 from memory.browse import Browse
+from memory.caching.answers import Answers, keepable
 from memory.domain import Order, Shown, State, check_span, parse_level, parse_namespace
 from memory.errors import StateUnknown
 from memory.forget import Forget
@@ -34,6 +45,7 @@ class Api:
     forget: Forget
     identity: IdentityContext
     namespaces: Namespaces
+    answers: Answers
     numbers: Numbers
 
     def routes(self) -> list[Route]:
@@ -87,7 +99,12 @@ class Api:
 
     async def get_identity(self, request: Request) -> Response:
         """`GET /v1/identity`."""
-        return answer(await self.identity(await reads(request)))
+        caller = await reads(request)
+
+        async def ask() -> tuple[bytes, bool]:
+            return as_bytes(await self.identity(caller)), True
+
+        return answer_bytes(await self.answers.get(caller, "identity", b"", ask))
 
     async def get_namespaces(self, request: Request) -> Response:
         """`GET /v1/namespaces`."""
@@ -107,7 +124,13 @@ class Api:
     async def get_memory(self, request: Request) -> Response:
         """`GET /v1/memories/{id}`."""
         caller = await reads(request)
-        return answer(await self.browse.one(caller, path_id(request)))
+        memory_id = path_id(request)
+
+        async def ask() -> tuple[bytes, bool]:
+            memory = await self.browse.one(caller, memory_id)
+            return as_bytes(memory), keepable([memory.tier.value])
+
+        return answer_bytes(await self.answers.get(caller, "memory", memory_id.bytes, ask))
 
     async def patch_memory(self, request: Request) -> Response:
         """`PATCH /v1/memories/{id}`."""
@@ -126,9 +149,16 @@ class Api:
     async def post_recall(self, request: Request) -> Response:
         """`POST /v1/recall`: reads only, though its method is POST."""
         caller = await reads(request)
-        result = await self.recall(caller, await read_body(request, RecallRequest))
-        self.numbers.recalled.labels(result.degraded or "whole").inc()
-        return answer(result)
+        asked = await read_body(request, RecallRequest)
+
+        async def ask() -> tuple[bytes, bool]:
+            result = await self.recall(caller, asked)
+            self.numbers.recalled.labels(result.degraded or "whole").inc()
+            return as_bytes(result), result.degraded is None
+
+        if not keepable(asked.tiers):
+            return answer_bytes((await ask())[0])
+        return answer_bytes(await self.answers.get(caller, "recall", await request.body(), ask))
 
 
 def _shown(query: QueryParams) -> Shown:

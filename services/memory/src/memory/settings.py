@@ -39,6 +39,11 @@ class Settings(StoreSettings, HttpSettings):
         default=1.5,
         help="Longest wait for a query's embedding; then recall answers by words alone.",
     )
+    cache: bool = setting(
+        "LARES_MEMORY_CACHE",
+        default=True,
+        help="Whether answers are kept for a moment in this process and, sealed, in Valkey.",
+    )
     caller_public_key: str = secret(
         "caller_public_key", help="Public key that verifies who is asking (PEM)."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +69,8 @@ class Shelf(ABC):
     def __init__(self, pool: Pool, books: str) -> None:
         self.pool = pool
         self.outbox = f"{books}.outbox"
+        # Told of each change before it is committed, so that copies of what is about to be old are thrown out.
+        self.on_announce: Callable[[UUID, UUID], None] = lambda subject, event_id: None
         # asyncpg takes exactly `str`; the books of the sacred database stand in its own schema.
         self._text = {
             name: re.sub(r"\bmemory\.", f"{books}.", str(query))
@@ -211,6 +213,7 @@ class Shelf(ABC):
     ) -> None:
         """Write the event of this transaction's change."""
         event_id = uuid4()
+        self.on_announce(subject, event_id)
         payload = {
             "event_id": event_id,
             "memory_id": memory_id,

@@ -65,6 +65,10 @@ class Vault:
         except (InvalidTag, ValueError):
             raise SacredUnreadable() from None
 
+    def derive(self, purpose: str) -> bytes:
+        """Return another key of 32 bytes for one purpose; neither tells anything of the other."""
+        return hmac.new(self._key, b"lares derived\0" + purpose.encode(), hashlib.sha256).digest()
+
     def fingerprint(self, value: bytes) -> bytes:
         """Return a hash of `value` that nobody without the key can compare guesses with."""
         return hmac.new(self._key, b"lares fingerprint\0" + value, hashlib.sha256).digest()

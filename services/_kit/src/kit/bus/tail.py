@@ -28,6 +28,10 @@ class Subscription:
         self._dropped = dropped
         self._ended = False
         self.missed = 0
+        # Whether the last look at the stream succeeded, and how often one did not: who keeps copies by these
+        # messages must not trust them while nothing can arrive.
+        self.live = False
+        self.losses = 0
 
     def __aiter__(self) -> Subscription:
         return self
@@ -113,6 +117,9 @@ class Fanout:
                 await self._read()
                 pause_s = _PAUSE_S_MIN
             except BusUnavailable:
+                for follower in self._followers:
+                    follower.live = False
+                    follower.losses += 1
                 log.warning("bus.tail_waiting", topic=self._topic, seconds=pause_s)
                 await self._clock.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_S_MAX)
@@ -132,6 +139,8 @@ class Fanout:
             # `$` would be resolved anew by each read, and lose what arrives between two of them.
             self._last_id = await self._streams.newest_id(self._stream)
             self._positioned.set()
+        for follower in self._followers:
+            follower.live = True
         entries = await self._streams.read(self._stream, self._last_id, _BATCH, self._block_s)
         for entry_id, entry in entries:
             self._last_id = entry_id

@@ -1,0 +1,1 @@
+"""Answers kept for a moment: in this process, then sealed in Valkey, then asked of Postgres."""

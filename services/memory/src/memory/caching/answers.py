@@ -1,0 +1,165 @@
+"""The three levels together: this process, Valkey, Postgres; and the stream of changes that keeps the copies true."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from contracts.tiers import CHANGED_TOPIC, Tier
+from kit import logs
+from kit.errors import KitError
+from kit.pool import PERSON
+
+from memory.caching.local import Local
+from memory.caching.shared import Shared
+
+if TYPE_CHECKING:
+    from contracts.identity import Caller
+    from kit.bus import Bus, Subscription
+    from kit.clock import Clock
+
+    from memory.numbers import Numbers
+
+log = logs.get(__name__)
+# How old an answer may get although nothing changed: its ages and strengths are as of when it was made.
+LOCAL_SECONDS = 30.0
+SHARED_SECONDS = 120
+_RETRY_SECONDS = 1.0
+_PUTS_MAX = 64
+_EMPTY: frozenset[str] = frozenset()
+
+
+class Answers:
+    """Answers to a person's own session, which sees everything of theirs.
+
+    A client's token is always answered by the database: which namespaces it may see is decided there, anew each time.
+    What names sacred is neither kept here nor in Valkey.
+    """
+
+    def __init__(self, local: Local, shared: Shared, numbers: Numbers, *, enabled: bool) -> None:
+        self._local = local
+        self._shared = shared
+        self._numbers = numbers
+        self._enabled = enabled
+        self._events: Subscription | None = None
+        self._losses = 0
+        self._puts: set[asyncio.Task[None]] = set()
+
+    async def get(
+        self,
+        caller: Caller,
+        kind: str,
+        question: bytes,
+        ask: Callable[[], Awaitable[tuple[bytes, bool]]],
+    ) -> bytes:
+        """Return the answer to the question, from the nearest level that has it, else what `ask` returns.
+
+        `ask` says with its answer whether it may be kept. Raises what `ask` raises.
+        """
+        if not self._open(caller):
+            self._count("off")
+            return (await ask())[0]
+        key = f"{kind}:{hashlib.sha256(question).hexdigest()}"
+        subject = caller.subject
+        kept = self._local.get(subject, key)
+        if kept is not None:
+            self._count("process")
+            return kept
+        stamp = self._local.stamp(subject)
+        if stamp is None:
+            self._count("changing")
+            return (await ask())[0]
+        shared_stamp = await self._shared.stamp(subject)
+        if shared_stamp is not None:
+            kept = await self._shared.get(subject, key, shared_stamp)
+            if kept is not None:
+                self._count("valkey")
+                self._local.put(subject, key, kept, stamp, LOCAL_SECONDS)
+                return kept
+        self._count("postgres")
+        answer, keep = await ask()
+        # The stream may have fallen silent while Postgres was asked.
+        if keep and self._open(caller):
+            self._local.put(subject, key, answer, stamp, LOCAL_SECONDS)
+            if shared_stamp is not None and len(self._puts) < _PUTS_MAX:
+                self._later(self._shared.put(subject, key, answer, shared_stamp, SHARED_SECONDS))
+        return answer
+
+    def changing(self, subject: UUID, event_id: UUID) -> None:
+        """Note a change that this process is about to commit."""
+        self._local.changing(subject, event_id)
+
+    async def follow(self, bus: Bus, clock: Clock) -> None:
+        """Keep the copies true until cancelled: every change of every replica comes by here."""
+        while True:
+            try:
+                async with bus.tail(CHANGED_TOPIC) as events:
+                    await self._follow(events, clock)
+            except KitError as error:
+                log.warning("cache.not_following", code=error.code)
+            finally:
+                self._events = None
+                self._local.clear()
+            await clock.sleep(_RETRY_SECONDS)
+
+    async def aclose(self) -> None:
+        """Wait for what is being written, and close."""
+        for task in list(self._puts):
+            task.cancel()
+        await asyncio.gather(*self._puts, return_exceptions=True)
+        await self._shared.aclose()
+
+    async def _follow(self, events: Subscription, clock: Clock) -> None:
+        self._local.clear()
+        # Before the first look at the stream nothing is known; then what others wrote may be from before a loss.
+        while not events.live or not await self._shared.new_epoch():
+            await clock.sleep(_RETRY_SECONDS)
+        self._losses = events.losses
+        self._events = events
+        while not events.missed and events.losses == self._losses:
+            try:
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    message = await anext(events)
+            except TimeoutError:
+                continue
+            except StopAsyncIteration:
+                return
+            subject = _subject(message.payload)
+            if subject is not None:
+                self._local.changed(subject, message.event_id)
+                await self._shared.changed(subject)
+        # Changes may have passed unseen. Begin again, with nothing.
+
+    def _open(self, caller: Caller) -> bool:
+        events = self._events
+        return (
+            self._enabled
+            and caller.kind == PERSON
+            and events is not None
+            and events.live
+            and not events.missed
+            and events.losses == self._losses
+        )
+
+    def _later(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._puts.add(task)
+        task.add_done_callback(self._puts.discard)
+
+    def _count(self, level: str) -> None:
+        self._numbers.answered.labels(level).inc()
+
+
+def keepable(tiers: Sequence[str] | None) -> bool:
+    """Say whether an answer about these tiers may be kept: sacred texts are kept nowhere but in their database."""
+    return Tier.SACRED.value not in (tiers or _EMPTY)
+
+
+def _subject(payload: dict[str, Any]) -> UUID | None:
+    try:
+        return UUID(payload["subject_id"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
