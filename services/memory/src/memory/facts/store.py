@@ -1,0 +1,240 @@
+"""What extraction reads and writes: texts, names and facts as the person's role, the books as the service itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from contracts.tiers import Tier
+from kit.pool import Connection
+
+from memory.facts.model import Kind, Known, Reading, Text
+from memory.facts.resolve import Names
+from memory.facts.sqltext import PLAIN_TIERS, one, over
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A memory that is to be read."""
+
+    memory_id: UUID
+    subject_id: UUID
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How far one person's memories of a tier were read anew."""
+
+    subject_id: UUID
+    tier: Tier
+    after_seq: int
+
+
+class Books:
+    """Which memories are to be read: ids and times, as the service itself."""
+
+    def _text(self, name: str) -> str:
+        return over(name, PLAIN_TIERS)
+
+    async def claim(self, conn: Connection, stage: str, limit: int) -> list[Due]:
+        """Lease what is due, so that what is lost falls due again."""
+        rows = await conn.fetch(self._text("claim_extractions"), stage, limit)
+        return [Due(row["memory_id"], row["subject_id"], Tier(row["tier"])) for row in rows]
+
+    async def finish(
+        self, conn: Connection, stage: str, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> None:
+        """Tick off what was read, in the transaction that holds the memories; not what has moved on to another tier."""
+        await conn.execute(self._text("finish_extractions"), stage, tier.value, list(memory_ids))
+
+    async def defer(self, conn: Connection, stage: str, due: Sequence[Due], seconds: float) -> None:
+        """Try again later without counting the try: what it needs is away."""
+        await conn.execute(
+            self._text("defer_extractions"), stage, [each.memory_id for each in due], seconds
+        )
+
+    async def queue(
+        self, conn: Connection, stage: str, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> None:
+        """Note that memories of one person and tier are to be read; those noted already stay as they are."""
+        await conn.execute(
+            self._text("queue_extractions"), stage, subject, tier.value, list(memory_ids)
+        )
+
+    async def count(self, conn: Connection) -> int:
+        """Return how many memories are to be read or are being read."""
+        return int(await conn.fetchval(self._text("count_extractions")))
+
+    async def walks(self, conn: Connection, version: str) -> list[Walk]:
+        """Return some of the walks that this version of the extractors has not ended."""
+        await conn.execute(self._text("begin_walks"), version)
+        rows = await conn.fetch(self._text("open_walks"), version)
+        return [Walk(row["subject_id"], Tier(row["tier"]), row["after_seq"]) for row in rows]
+
+    async def move_walk(
+        self, conn: Connection, walk: Walk, version: str, after_seq: int, done: bool
+    ) -> None:
+        """Note how far a walk has come."""
+        await conn.execute(
+            self._text("move_walk"), walk.subject_id, walk.tier.value, version, after_seq, done
+        )
+
+
+class FactStore:
+    """One person's entities and facts in one tier, written in transactions of their role."""
+
+    async def hold(self, conn: Connection, subject: UUID, tier: Tier) -> None:
+        """Be the only one who names entities of this person and tier until the transaction ends."""
+        await conn.execute(one("hold_names", tier), f"{subject}{tier.value}")
+
+    async def texts(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> list[Text]:
+        """Return what is there of the memories, oldest first, held against edits."""
+        rows = await conn.fetch(one("texts_to_read", tier), list(memory_ids))
+        return [
+            Text(
+                row["id"],
+                row["subject_id"],
+                tier,
+                row["namespace"],
+                row["text"],
+                row["speaker"],
+                row["revision"],
+                row["occurred_at"] or row["created_at"],
+                row["valid_from"],
+                row["created_at"] if row["revision"] == 1 else row["updated_at"],
+            )
+            for row in rows
+        ]
+
+    async def walk(self, conn: Connection, walk: Walk, limit: int) -> list[tuple[UUID, int]]:
+        """Return the next memories of a walk, with their places."""
+        rows = await conn.fetch(one("walk_memories", walk.tier), walk.after_seq, limit)
+        return [(row["id"], row["seq"]) for row in rows]
+
+    async def names(
+        self,
+        conn: Connection,
+        tier: Tier,
+        namespace: str,
+        keys: Sequence[str],
+        firsts: Sequence[str],
+    ) -> Names:
+        """Return who bears these names, or names that begin with these words, in one namespace."""
+        names = Names()
+        rows = await conn.fetch(one("names_known", tier), namespace, list(keys), list(firsts))
+        for row in rows:
+            known = Known(
+                row["id"], row["root"], Kind(row["kind"]), row["key"], row["self"], row["mentions"]
+            )
+            names.add(row["alias_key"], known)
+        return names
+
+    async def kin(self, conn: Connection, tier: Tier, namespace: str) -> Mapping[str, UUID]:
+        """Return who is meant by `self.sister` and the like, where one alone is known."""
+        rows = await conn.fetch(one("kin_known", tier), namespace)
+        return {f"self.{row['predicate']}": row["entity_id"] for row in rows}
+
+    async def pinned(
+        self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Mapping[str, UUID]]:
+        """Return what the person said about who is meant, by memory and name."""
+        found: dict[UUID, dict[str, UUID]] = {}
+        for row in await conn.fetch(one("pinned_mentions", tier), list(memory_ids)):
+            found.setdefault(row["memory_id"], {})[row["alias_key"]] = row["entity_id"]
+        return found
+
+    async def sharpen(self, conn: Connection, tier: Tier, kinds: Mapping[UUID, Kind]) -> None:
+        """Give entities of a vague kind the clearer one."""
+        if kinds:
+            await conn.execute(
+                one("sharpen_entities", tier), list(kinds), [kind.value for kind in kinds.values()]
+            )
+
+    async def write(
+        self, conn: Connection, reading: Reading, extractors: str, keep_facts: bool = False
+    ) -> None:
+        """Put what was read in the place of what was read from the same memory before.
+
+        `extractors` is the beginning of the extractors' names whose facts are replaced; with `keep_facts` facts are
+        only added.
+        """
+        text, tier = reading.text, reading.text.tier
+        made, mentions = reading.entities, reading.mentions
+        if made:
+            await conn.execute(
+                one("insert_entities", tier),
+                text.subject_id,
+                text.namespace,
+                *_columns(made, "id", "kind", "name", "key", "me"),
+            )
+        if mentions:
+            aliases = _columns(mentions, "entity_id", "key", "alias")
+            await conn.execute(
+                one("insert_aliases", tier), text.subject_id, text.namespace, *aliases
+            )
+            await conn.execute(
+                one("insert_mentions", tier),
+                text.memory_id,
+                text.subject_id,
+                text.namespace,
+                text.revision,
+                *_columns(mentions, "entity_id", "key", "role", "uses", "start", "end"),
+            )
+            fuller = [mention for mention in mentions if " " in mention.key]
+            if fuller:
+                await conn.execute(
+                    one("lengthen_names", tier), *_columns(fuller, "entity_id", "alias", "key")
+                )
+        await self._write_facts(conn, reading, extractors, keep_facts)
+        if not keep_facts:
+            await conn.execute(
+                one("drop_other_mentions", tier),
+                text.memory_id,
+                *_columns(mentions, "entity_id", "key"),
+            )
+
+    async def _write_facts(
+        self, conn: Connection, reading: Reading, extractors: str, keep_facts: bool
+    ) -> None:
+        text, facts = reading.text, reading.facts
+        if facts:
+            columns = ["id", "entity_id", "predicate", "qualifier", "chain", "polarity", "object_text", "object_key", "object_kind", "object_entity_id", "valid_from", "valid_to", "confidence", "extractor", "start", "end"]
+            await conn.execute(
+                one("insert_facts", text.tier),
+                text.subject_id,
+                text.namespace,
+                text.memory_id,
+                text.revision,
+                text.learned_at,
+                *_columns(facts, *columns),
+            )
+        if not keep_facts:
+            await conn.execute(
+                one("drop_other_facts", text.tier),
+                text.memory_id,
+                [fact.id for fact in facts],
+                text.revision,
+                extractors,
+            )
+
+    async def clear(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> None:
+        """Erase all that was read from these memories."""
+        await conn.execute(one("clear_derived_facts", tier), list(memory_ids))
+        await conn.execute(one("clear_derived_mentions", tier), list(memory_ids))
+
+
+def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:
+    """Return the rows as one list a column, as `unnest` takes them."""
+    return [[getattr(row, name) for row in rows] for name in names]
+
+
+async def rebase(conn: Connection, tier: Tier, gone: UUID, survivor: UUID) -> None:
+    """Give what was read from one memory to the memory that it is merged into, before it is deleted.
+
+    Runs as the person's role inside the transaction that merges.
+    """
+    for name in ("rebase_mentions", "rebase_facts_known", "rebase_facts"):
+        await conn.execute(one(name, tier), gone, survivor)

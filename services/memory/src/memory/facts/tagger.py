@@ -1,0 +1,229 @@
+"""Names in a text, by capitals, cues around them and lists of names. No model: it is quick, small and explains itself.
+
+A name at the beginning of a sentence may be any word. It counts when a list or a cue knows it, when it stands
+elsewhere with a capital amid a sentence, or when it runs on ("Ana Sousa called"); else it is `unsure`, and whoever
+calls decides by the names that are known already.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from memory.facts.gazetteer import first_names, great_cities, places
+from memory.facts.model import Kind, Tagged, key_of
+from memory.facts.words import (
+    COMMON,
+    EVENT_WORDS,
+    NEVER,
+    ORGANISATION_WORDS,
+    PERSON_VERBS,
+    PLACE_WORDS,
+    RELATIONS,
+    TITLES,
+)
+
+VERSION = 1
+TAGS_MAX = 64
+WORDS_MAX = 6
+_WORD = re.compile(r"[^\W_]+(?:[.&'’\-][^\W_]+)*|[.!?:;,()\"“”\n…]")
+_LINK = frozenset(["of", "de", "da", "do", "dos", "das", "del", "della", "di", "la", "le", "van", "von", "der", "den", "zu", "&", "y", "e", "the"])
+_ENDS = frozenset('.!?:\n…"“”;(')
+_PLACE_BEFORE = frozenset(
+    ["in", "to", "from", "near", "at", "around", "visit", "visited", "visiting", "leave", "left", "toward", "towards", "via", "into"]
+)
+_WORK_BEFORE = frozenset(["at", "for", "join", "joined", "with", "by"])
+_WORK_VERBS = frozenset(
+    ["work", "works", "worked", "working", "job", "employed", "interning", "intern", "hired", "joined", "join", "study", "studies"]
+)
+_NAMED = frozenset(["named", "called"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    start: int
+    end: int
+    begins: bool  # a sentence begins here
+
+    @property
+    def low(self) -> str:
+        return self.text.casefold().replace("’", "'")
+
+    @property
+    def capital(self) -> bool:
+        return self.text[0].isupper()
+
+
+def tag(text: str) -> list[Tagged]:
+    """Return the names in `text`, in order, at most TAGS_MAX of them."""
+    words = _words(text)
+    amid = {
+        word.low for word in words if word.capital and not word.begins and not _shouted(words, word)
+    }
+    found: list[Tagged] = []
+    at = 0
+    while at < len(words) and len(found) < TAGS_MAX:
+        until = _run(words, at)
+        if until == at:
+            at += 1
+            continue
+        found += _read_run(words, at, until, amid)
+        at = until
+    return found[:TAGS_MAX]
+
+
+def _words(text: str) -> list[_Word]:
+    words: list[_Word] = []
+    begins = True
+    for match in _WORD.finditer(text):
+        token = match.group()
+        if not token[0].isalnum():
+            words.append(_Word(token, match.start(), match.end(), False))
+            begins = begins or token in _ENDS
+            continue
+        words.append(_Word(token, match.start(), match.end(), begins))
+        begins = False
+    return words
+
+
+def _shouted(words: list[_Word], word: _Word) -> bool:
+    """A text all in capitals says nothing by them."""
+    return word.text.isupper() and sum(other.text.isupper() for other in words) * 2 > len(words)
+
+
+def _names(word: _Word) -> bool:
+    """Whether the word may be part of a name at all."""
+    return word.capital and word.low not in NEVER and word.low.partition("'")[0] not in NEVER
+
+
+def _run(words: list[_Word], at: int) -> int:
+    """Return the end of the longest run of a name's words that begins at `at`; `at` when none does."""
+    if not _names(words[at]):
+        return at
+    end = at + 1
+    while end < len(words) and end - at < WORDS_MAX:
+        if words[end - 1].low.endswith("'s"):
+            break
+        if _names(words[end]) or (words[end].text.isdigit() and len(words[end].text) <= 3):
+            end += 1
+        elif (
+            words[end].low in _LINK
+            and end + 1 < len(words)
+            and _names(words[end + 1])
+            and not words[end + 1].begins
+        ):
+            end += 2
+        else:
+            break
+    return end
+
+
+def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[Tagged]:
+    """Return the name that a run is: without a common word at its beginning, split where two names only touch."""
+    first = words[at]
+    sure = not first.begins
+    if first.begins and first.low in COMMON and first.low not in amid:
+        # "Yesterday Ana called": the sentence's first word is a word.
+        at += 1
+        if at >= until or words[at].low in _LINK:
+            return []
+        sure = True
+    elif first.begins:
+        sure = until - at > 1 or first.low in amid
+    if not sure and _shouted(words, first):
+        return []
+    run = words[at:until]
+    start, end = run[0].start, run[-1].end
+    surface = "".join(_glue(words, index, at) for index in range(at, until))
+    surface = surface.removesuffix("'s").removesuffix("’s")
+    key = key_of(surface)
+    if len(key) < 2 or key.isdigit():
+        return []
+    kind, known = _kind(words, at, until)
+    return [Tagged(surface, key, kind, start, min(end, start + len(surface)), sure or known)]
+
+
+def _glue(words: list[_Word], index: int, at: int) -> str:
+    gap = " " if index > at else ""
+    return gap + words[index].text
+
+
+def _kind(words: list[_Word], at: int, until: int) -> tuple[Kind, bool]:
+    """Return what the name between `at` and `until` is, and whether that is more than a guess.
+
+    1. What its own words say: a title, "University", "Street", "Festival".
+    2. What the lists say, the place before the person where a preposition of place stands before it.
+    3. What stands around it: "my sister X", "X said", "works at X", "moved to X".
+    """
+    lows = [word.low.removesuffix("'s") for word in words[at:until]]
+    whole = " ".join(lows)
+    before = words[at - 1].low if at else ""
+    earlier = words[at - 2].low if at > 1 else ""
+    after = words[until].low if until < len(words) else ""
+    own = _by_own_words(lows, whole)
+    if own is not None:
+        return own, True
+    if (
+        before in RELATIONS
+        or before in _NAMED
+        or after in PERSON_VERBS
+        or words[until - 1].low.endswith("'s")
+    ):
+        if whole in places() and whole in great_cities():
+            return Kind.PLACE, True
+        certain = before in RELATIONS or lows[0] in first_names()
+        if before in RELATIONS or certain or after in PERSON_VERBS:
+            return Kind.PERSON, True
+    placed = before in _PLACE_BEFORE and whole in places()
+    if placed or whole in great_cities() or (whole in places() and lows[0] not in first_names()):
+        return Kind.PLACE, True
+    if lows[0] in first_names():
+        return Kind.PERSON, True
+    if before in _WORK_BEFORE and _works(words, at):
+        return Kind.ORGANISATION, True
+    if before in ("in", "to") and earlier in (
+        "live",
+        "lives",
+        "lived",
+        "living",
+        "moved",
+        "move",
+        "moving",
+        "fly",
+    ):
+        return Kind.PLACE, True
+    if any(character.isdigit() for character in whole):
+        return Kind.THING, False
+    if len(lows) == 1 and words[at].text.isupper() and len(whole) > 1:
+        return Kind.ORGANISATION, False
+    return Kind.TOPIC, False
+
+
+def _works(words: list[_Word], at: int) -> bool:
+    return any(word.low in _WORK_VERBS for word in words[max(0, at - 5) : at])
+
+
+def _by_own_words(lows: list[str], whole: str) -> Kind | None:
+    if lows[0].rstrip(".") in TITLES and len(lows) > 1:
+        return Kind.PERSON
+    if whole in EVENT_WORDS or (len(lows) > 1 and lows[-1] in EVENT_WORDS):
+        return Kind.EVENT
+    if len(lows) > 1:
+        if lows[-1] in ORGANISATION_WORDS or (
+            lows[0] in ("university", "bank") and lows[1] == "of"
+        ):
+            return Kind.ORGANISATION
+        if lows[-1] in PLACE_WORDS or lows[0] in (
+            "lake",
+            "mount",
+            "mt",
+            "port",
+            "cape",
+            "rua",
+            "avenida",
+            "san",
+            "santa",
+        ):
+            return Kind.PLACE
+    return None

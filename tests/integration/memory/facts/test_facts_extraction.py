@@ -1,0 +1,120 @@
+"""From a memory to its entities and facts in the tables, and back to nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from contracts.tiers import Tier
+from memory.facts.sqltext import PLAIN_TIERS, over, statements
+from memory.facts.store import rebase
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("name", sorted(statements()))
+async def test_every_statement_of_facts_is_valid_under_its_own_role(facts: Any, name: str) -> None:
+    query = statements()[name]
+    async with facts.pool.own() as conn:
+        if query.role != "svc_memory":
+            await conn.execute(f"SET LOCAL ROLE {query.role}")
+            await conn.execute(f"SET LOCAL lares.subject = '{uuid4()}'")
+        for tiers in (PLAIN_TIERS, (Tier.CONVENIENCE,)):
+            await conn.prepare(over(name, tiers))
+
+
+async def test_a_memory_names_people_and_places_and_says_what_holds_between_them(
+    facts: Any,
+) -> None:
+    await facts.remember("I live in Porto. My sister Joana works at Critical Software in Lisbon.")
+
+    assert await facts.names() == {
+        "me": "person",
+        "Porto": "place",
+        "Joana": "person",
+        "Critical Software": "organisation",
+        "Lisbon": "place",
+    }
+    found = await facts.fetch(
+        "SELECT s.name, f.predicate, f.object_text, o.name AS object FROM convenience.fact f"
+        " JOIN convenience.entity s ON s.id = f.entity_id"
+        " LEFT JOIN convenience.entity o ON o.id = f.object_entity_id"
+    )
+    said = {(row[0], row[1], row[2], row[3]) for row in found}
+    assert ("me", "lives_in", "Porto", "Porto") in said
+    assert ("me", "sister", "Joana", "Joana") in said
+    assert ("Joana", "works_at", "Critical Software", "Critical Software") in said
+
+
+async def test_reading_a_memory_twice_changes_nothing(facts: Any) -> None:
+    kept = await facts.remember("My sister Joana lives in Lisbon.")
+    before = [
+        await facts.fetch(f"SELECT * FROM convenience.{table} ORDER BY 1, 2, 3")
+        for table in ("fact", "mention", "entity")
+    ]
+
+    await facts.extraction()(facts.subject, Tier.CONVENIENCE, [kept, kept])
+
+    after = [
+        await facts.fetch(f"SELECT * FROM convenience.{table} ORDER BY 1, 2, 3")
+        for table in ("fact", "mention", "entity")
+    ]
+    assert after == before
+
+
+@pytest.mark.parametrize("tier", PLAIN_TIERS)
+async def test_forgetting_leaves_no_row_that_nothing_else_mentions(facts: Any, tier: Tier) -> None:
+    gone = await facts.remember("My sister Joana lives in Lisbon.", tier)
+    stays = await facts.remember("Joana has a new car.", tier)
+
+    await facts.forget(gone, tier)
+
+    assert set(await facts.names(tier)) == {"Joana"}
+    await facts.forget(stays, tier)
+    assert await facts.rows(tier) == dict.fromkeys(await facts.rows(tier), 0)
+    assert await facts.fetch("SELECT * FROM memory.pending_extraction") == []
+
+
+async def test_an_edit_takes_what_the_old_text_said_with_it_at_once(facts: Any) -> None:
+    kept = await facts.remember("My sister Joana lives in Lisbon.")
+    joana = await facts.fetch("SELECT id FROM convenience.entity WHERE name = 'Joana'")
+
+    async with facts.as_person() as conn:
+        await conn.execute(
+            "UPDATE convenience.memory SET text = 'My sister Joana lives in Braga.',"
+            " revision = revision + 1 WHERE id = $1",
+            kept,
+        )
+    assert (await facts.rows())["fact"] == 0
+    assert len(await facts.fetch("SELECT * FROM memory.pending_extraction")) == 1
+    await facts.extraction()(facts.subject, Tier.CONVENIENCE, [kept])
+
+    assert set(await facts.names()) == {"me", "Joana", "Braga"}
+    assert await facts.fetch("SELECT id FROM convenience.entity WHERE name = 'Joana'") == joana
+
+
+async def test_in_another_namespace_nothing_stays_behind(facts: Any) -> None:
+    kept = await facts.remember("My sister Joana lives in Lisbon.")
+
+    async with facts.as_person() as conn:
+        await conn.execute("UPDATE convenience.memory SET namespace = 'work' WHERE id = $1", kept)
+
+    assert (await facts.rows())["entity"] == 0
+    await facts.extraction()(facts.subject, Tier.CONVENIENCE, [kept])
+    spaces = await facts.fetch("SELECT DISTINCT namespace FROM convenience.entity")
+    assert [row[0] for row in spaces] == ["work"]
+
+
+async def test_a_merged_memory_gives_what_it_said_to_its_survivor(facts: Any) -> None:
+    survivor = await facts.remember("My sister Joana lives in Lisbon.")
+    gone = await facts.remember("My sister Joana lives in Lisbon. She likes Porto.")
+    entities = await facts.fetch("SELECT id, name FROM convenience.entity ORDER BY name")
+
+    async with facts.as_person() as conn:
+        await rebase(conn, Tier.CONVENIENCE, gone, survivor)
+    await facts.forget(gone)
+
+    assert await facts.fetch("SELECT id, name FROM convenience.entity ORDER BY name") == entities
+    said = await facts.fetch("SELECT chain, count(*) FROM convenience.fact GROUP BY 1")
+    assert dict(said)["lives_in||"] == 1
