@@ -27,7 +27,7 @@ from memory.identity import IdentityContext
 from memory.library import Library
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers, watch
-from memory.recall import Recall
+from memory.recall.recall import Recall
 from memory.routes import Api
 from memory.settings import Settings
 from memory.stores import open_library

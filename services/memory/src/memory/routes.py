@@ -29,7 +29,7 @@ from memory.forget import Forget
 from memory.identity import IdentityContext
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers
-from memory.recall import Recall
+from memory.recall.recall import Recall
 from memory.writing.edit import Edit
 from memory.writing.remember import Remember
 

@@ -1,0 +1,1 @@
+"""Recall: what a question means, which memories answer it, in what order, and why."""
