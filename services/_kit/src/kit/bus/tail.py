@@ -54,6 +54,11 @@ class Subscription:
         self._queue.append(message)
         self._wake.set()
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will arrive."""
+        return self._ended
+
     def end(self) -> None:
         """Let the iteration finish once the queue is empty."""
         self._ended = True

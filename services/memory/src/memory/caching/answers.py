@@ -116,6 +116,8 @@ class Answers:
         self._local.clear()
         # Before the first look at the stream nothing is known; then what others wrote may be from before a loss.
         while not events.live or not await self._shared.new_epoch():
+            if events.ended:
+                return
             await clock.sleep(_RETRY_SECONDS)
         self._losses = events.losses
         self._events = events
