@@ -24,6 +24,9 @@ from memory.caching.local import Local
 from memory.caching.shared import Shared
 from memory.forget import Forget
 from memory.identity import IdentityContext
+from memory.levels.mounting import mount
+from memory.levels.numbers import LevelNumbers
+from memory.levels.touch import Touch
 from memory.library import Library
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers, watch
@@ -74,10 +77,11 @@ def build(settings: Settings) -> Starlette:
             # a model recall goes by words.
             app.state.health.register("postgres", library.plain.pool.ping)
             app.state.health.register("postgres_sacred", library.sacred.pool.ping)
-            app.router.routes.extend(
-                _api(settings, library, vault, client, relays, answers, numbers).routes()
-            )
-            tasks = [asyncio.create_task(relay.run()) for relay in relays.values()]
+            levels = mount(settings, library, level_numbers, app.state.metrics, Clock())
+            api = _api(settings, library, vault, client, relays, answers, levels.touch, numbers)
+            app.router.routes.extend((*api.routes(), *levels.routes()))
+            tasks = levels.tasks()
+            tasks += [asyncio.create_task(relay.run()) for relay in relays.values()]
             tasks.append(asyncio.create_task(answers.follow(bus, Clock())))
             tasks.append(asyncio.create_task(watch(library, numbers, Clock())))
             try:
@@ -97,7 +101,7 @@ def build(settings: Settings) -> Starlette:
         settings=settings,
         verifier=CallerVerifier(settings.caller_public_key),
     )
-    numbers = Numbers(app.state.metrics)
+    numbers, level_numbers = Numbers(app.state.metrics), LevelNumbers(app.state.metrics)
     return app
 
 
@@ -108,6 +112,7 @@ def _api(
     client: ServiceClient,
     relays: dict[Any, Relay],
     answers: Answers,
+    touch: Touch,
     numbers: Numbers,
 ) -> Api:
     def wake(tier: Tier) -> None:
@@ -124,5 +129,6 @@ def _api(
         identity=IdentityContext(library),
         namespaces=Namespaces(library),
         answers=answers,
+        touch=touch,
         numbers=numbers,
     )

@@ -27,6 +27,7 @@ from memory.domain import Order, Shown, State, check_span, parse_level, parse_na
 from memory.errors import StateUnknown
 from memory.forget import Forget
 from memory.identity import IdentityContext
+from memory.levels.touch import Touch
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers
 from memory.recall.recall import Recall
@@ -46,6 +47,7 @@ class Api:
     identity: IdentityContext
     namespaces: Namespaces
     answers: Answers
+    touch: Touch
     numbers: Numbers
 
     def routes(self) -> list[Route]:
@@ -130,7 +132,9 @@ class Api:
             memory = await self.browse.one(caller, memory_id)
             return as_bytes(memory), keepable([memory.tier.value])
 
-        return answer_bytes(await self.answers.get(caller, "memory", memory_id.bytes, ask))
+        content = await self.answers.get(caller, "memory", memory_id.bytes, ask)
+        self.touch.answered(caller.subject, content)
+        return answer_bytes(content)
 
     async def patch_memory(self, request: Request) -> Response:
         """`PATCH /v1/memories/{id}`."""
@@ -156,9 +160,12 @@ class Api:
             self.numbers.recalled.labels(result.degraded or "whole").inc()
             return as_bytes(result), result.degraded is None
 
-        if not keepable(asked.tiers):
-            return answer_bytes((await ask())[0])
-        return answer_bytes(await self.answers.get(caller, "recall", await request.body(), ask))
+        if keepable(asked.tiers):
+            content = await self.answers.get(caller, "recall", await request.body(), ask)
+        else:
+            content, _ = await ask()
+        self.touch.answered(caller.subject, content)
+        return answer_bytes(content)
 
 
 def _shown(query: QueryParams) -> Shown:

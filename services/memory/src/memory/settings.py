@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from kit.settings import CommonSettings, HttpSettings, secret, setting
 
+from memory.levels.settings import LevelSettings
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings(CommonSettings):
@@ -31,7 +33,7 @@ class StoreSettings(CommonSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, HttpSettings):
+class Settings(StoreSettings, LevelSettings, HttpSettings):
     """The HTTP service."""
 
     recall_embed_seconds: float = setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,12 +79,32 @@ def statements() -> Mapping[str, sql.Query]:
     return _STATEMENTS
 
 
+Announce = Callable[[Connection, UUID, UUID, Tier, str], Awaitable[None]]
+"""Writes the event of a change into the running transaction: memory, subject, tier, what changed."""
+
+
+async def announce_change(
+    conn: Connection, memory_id: UUID, subject: UUID, tier: Tier, change: str
+) -> None:
+    """Write the event for a process that keeps no copies of its own."""
+    event_id = uuid4()
+    payload = {
+        "event_id": event_id,
+        "memory_id": memory_id,
+        "subject_id": subject,
+        "tier": tier.value,
+        "change": change,
+    }
+    await outbox.add(conn, f"{books(tier)}.outbox", CHANGED_TOPIC, payload, event_id=event_id)
+
+
 class LevelStore:
     """Statements of the levels over the pools of both databases."""
 
-    def __init__(self, plain: Pool, sacred: Pool) -> None:
+    def __init__(self, plain: Pool, sacred: Pool, announce: Announce | None = None) -> None:
         self.plain = plain
         self.sacred = sacred
+        self._announce = announce or announce_change
         self._texts = {tier: {name: text(name, tier) for name in _STATEMENTS} for tier in Tier}
 
     def pool(self, tier: Tier) -> Pool:
@@ -209,15 +229,7 @@ class LevelStore:
             move.into,
         )
         await conn.execute(texts["count_move"], move.kind.value)
-        event_id = uuid4()
-        payload = {
-            "event_id": event_id,
-            "memory_id": move.id,
-            "subject_id": subject,
-            "tier": tier.value,
-            "change": _CHANGES[move.kind],
-        }
-        await outbox.add(conn, f"{books(tier)}.outbox", CHANGED_TOPIC, payload, event_id=event_id)
+        await self._announce(conn, move.id, subject, tier, _CHANGES[move.kind])
         return Entered(
             row["id"],
             row["at"],
