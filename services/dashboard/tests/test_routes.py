@@ -14,6 +14,23 @@ ROUTES = [
     ("GET", "/api/conversations", "orchestrator", "GET /v1/conversations?limit=30 "),
     ("GET", "/api/audit?before=7", "orchestrator", "GET /v1/audit?limit=30&before=7 "),
     ("GET", "/api/memories?tier=sacred", "memory", "GET /v1/memories?tier=sacred&limit=50 "),
+    (
+        "GET",
+        "/api/memories?namespace=work&state=archived&since=2026-05-01T00:00:00Z&order=occurred",
+        "memory",
+        "GET /v1/memories?namespace=work&state=archived&since=2026-05-01T00%3A00%3A00Z&order=occurred&limit=50 ",
+    ),
+    ("GET", "/api/memory/timeline?bucket=week", "memory", "GET /v1/timeline?bucket=week "),
+    ("GET", "/api/memory/identity", "memory", "GET /v1/identity "),
+    ("GET", "/api/memory/namespaces", "memory", "GET /v1/namespaces "),
+    ("GET", "/api/memory/levels", "memory", "GET /v1/levels "),
+    ("GET", "/api/memory/consolidation", "memory", "GET /v1/consolidation "),
+    (
+        "GET",
+        "/api/memory/consolidation/journal?before=7",
+        "memory",
+        "GET /v1/consolidation/journal?limit=30&before=7 ",
+    ),
     ("GET", "/api/system", "registry", "GET /v1/containers "),
 ]
 
@@ -39,11 +56,46 @@ async def test_only_the_fields_that_were_sent_are_changed(house: Any) -> None:
     assert json.loads(house.memory.requests[0].split(b"\r\n\r\n")[1]) == {"tier": "sensitive"}
 
 
+WRITES = [
+    ("PUT", "/api/memory/namespaces/work", {"shared": False, "clients": ["pat:1"]}, "/v1/namespaces/work"),
+    ("PUT", "/api/memory/consolidation", {"enabled": False}, "/v1/consolidation"),
+    ("POST", "/api/memory/consolidation/run", {"dry_run": True}, "/v1/consolidation/run"),
+    ("POST", "/api/memory/forget", {"namespace": "work", "dry_run": True}, "/v1/forget"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body", "asked"), WRITES)
+async def test_what_is_sent_reaches_the_memory_service_as_it_was(
+    house: Any, method: str, path: str, body: dict[str, Any], asked: str
+) -> None:
+    house.memory.says(asked, b'{"said": "as it was"}')
+    response = await house.client.request(method, path, json=body, headers=house.signed_in())
+    assert response.json() == {"said": "as it was"}
+    head, sent = house.memory.requests[0].split(b"\r\n\r\n")
+    assert head.decode().startswith(f"{method} {asked} ")
+    assert json.loads(sent) == body
+
+
+async def test_what_was_forgotten_comes_back_as_its_proof(house: Any) -> None:
+    memory_id = uuid4()
+    house.memory.says(f"/v1/memories/{memory_id}", b'{"verified": true}')
+    response = await house.client.delete(f"/api/memories/{memory_id}", headers=house.signed_in())
+    assert response.json() == {"verified": True}
+
+
 @pytest.mark.parametrize(
-    "path", ["/api/memories/..%2f..%2fhealthz", "/api/memories/x", "/api/turns/x/stop"]
+    "path",
+    [
+        "/api/memories/..%2f..%2fhealthz",
+        "/api/memories/x",
+        "/api/turns/x/stop",
+        "/api/memory/forgotten/x",
+        "/api/memory/namespaces/..%2fmemories",
+        "/api/memory/namespaces/Work%3Fa=1",
+    ],
 )
 async def test_no_path_of_a_neighbour_can_be_made_up(house: Any, path: str) -> None:
-    method = "POST" if "turns" in path else "GET"
+    method = "POST" if "turns" in path else "DELETE" if "namespaces" in path else "GET"
     response = await house.client.request(method, path, headers=house.signed_in())
     assert response.status_code in (404, 405, 422)
     assert house.memory.requests == house.orchestrator.requests == []

@@ -20,6 +20,7 @@ from kit.http import create_app
 from dashboard.hub import Hub
 from dashboard.neighbours import connect
 from dashboard.routes import routers
+from dashboard.routes.exchange import BODY_BYTES_MAX_AT
 from dashboard.settings import Settings
 from dashboard.streams import Streams
 
@@ -77,4 +78,5 @@ def build(settings: Settings) -> FastAPI:
         routers=routers,
         verifier=CallerVerifier(settings.caller_public_key),
         openapi_url="/api/openapi.json",
+        body_bytes_max_at=BODY_BYTES_MAX_AT,
     )

@@ -25,3 +25,11 @@ class AnswerInterrupted(KitError):
     code, status = "dashboard.answer_interrupted", 503
     reason = "The answer was interrupted: a part of the house went away."
     fix = "Ask again in a moment; System shows which part is down."
+
+
+class FileRefused(KitError):
+    """A file was sent for import that is none of the kinds that are taken."""
+
+    code, status = "dashboard.file_refused", 415
+    reason = "That kind of file cannot be imported."
+    fix = "Choose a .zip or .md of Markdown, or a .jsonl file, as the export makes them."

@@ -1,7 +1,7 @@
 """Server-sent events on the wire."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,8 +15,15 @@ HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 class HeldStream(StreamingResponse):
     """A stream that gives back what it holds however it ends: also when the browser was gone before its first byte."""
 
-    def __init__(self, content: AsyncIterator[bytes], held: AsyncExitStack) -> None:
-        super().__init__(content, media_type="text/event-stream", headers=HEADERS)
+    def __init__(
+        self,
+        content: AsyncIterator[bytes],
+        held: AsyncExitStack,
+        *,
+        media_type: str = "text/event-stream",
+        headers: Mapping[str, str] = HEADERS,
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=dict(headers))
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

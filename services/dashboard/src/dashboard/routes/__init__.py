@@ -2,12 +2,24 @@
 
 from fastapi import APIRouter
 
-from dashboard.routes import conversations, events, memories, system, turns
+from dashboard.routes import (
+    conversations,
+    events,
+    exchange,
+    levels,
+    memories,
+    namespaces,
+    system,
+    turns,
+)
 
 routers: tuple[APIRouter, ...] = (
     turns.router,
     conversations.router,
     memories.router,
+    exchange.router,
+    levels.router,
+    namespaces.router,
     system.router,
     events.router,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Annotated
 from uuid import UUID
@@ -15,8 +15,9 @@ from kit.client import EventStream
 from kit.errors import KitError
 from starlette.responses import StreamingResponse
 
-from dashboard.errors import AnswerInterrupted, SessionEnded
+from dashboard.errors import AnswerInterrupted
 from dashboard.neighbours import passed_on
+from dashboard.pieces import next_piece
 from dashboard.routes.access import Behind, Person, token_of
 from dashboard.schemas import TurnEvents
 from dashboard.sse import HeldStream, encode
@@ -66,7 +67,7 @@ async def _passed_through(upstream: EventStream, session: Session) -> AsyncGener
     ended = asyncio.create_task(session.ended.wait())
     try:
         while True:
-            piece = await _next(pieces, ended, session)
+            piece = await next_piece(pieces, ended, session)
             if piece is None:
                 return
             yield piece
@@ -78,27 +79,6 @@ async def _passed_through(upstream: EventStream, session: Session) -> AsyncGener
         yield b"\n\n" + encode("error", error.body()["error"])
     finally:
         ended.cancel()
-
-
-async def _next(
-    pieces: AsyncIterator[bytes], ended: asyncio.Task[bool], session: Session
-) -> bytes | None:
-    """Return the next piece, or None at the end. Raises SessionEnded, AnswerInterrupted."""
-    import httpx
-
-    reading = asyncio.ensure_future(anext(pieces, None))
-    try:
-        await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            # Told to end without the session being over: this service is stopping.
-            raise SessionEnded() if session.over else AnswerInterrupted()
-        return await reading
-    except httpx.TransportError:
-        raise AnswerInterrupted() from None
-    finally:
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait({reading})
 
 
 @router.post("/turns/{turn_id}/stop", response_model=StopReply)

@@ -8,5 +8,7 @@ export type Manifest = {
   /** Reachable without being signed in, and shown without the navigation. */
   open?: boolean;
   nav?: { icon: IconName; hint: string };
+  /** A view of another page: not in the navigation itself, but in that page's own and in the command palette. */
+  within?: { path: string; icon: IconName; hint: string };
   load: () => Promise<{ default: Component }>;
 };

@@ -1,32 +1,34 @@
 import { api, ok, type Memory, type Schemas } from "../../api/client.ts";
 import { codedOf, type Coded } from "../../lib/errors.ts";
-import type { TierId } from "../../lib/tiers.ts";
 import { toasts } from "../../lib/toasts.svelte.ts";
+import { listQuery, recallBody, type Filters } from "./filters.ts";
+import type { News } from "./news.ts";
 
-export type Found = { memory: Memory; score: number | null; reasons: Schemas["Reason"][] };
-export type TierFilter = TierId | "";
+export type Found = { memory: Memory; score: number | null; reasons: readonly Schemas["Reason"][] };
 
 const PAGE = 30;
 
-/** The list on the Memory page: everything newest first, or what a search found, best first. */
+/** A list of memories: everything newest first, or what a search found, best first. */
 export class Memories {
   found = $state<Found[]>([]);
   more = $state<string | null>(null);
   degraded = $state(false);
+  understood = $state<Schemas["Understood"] | null>(null);
   loading = $state(true);
   error = $state<Coded | null>(null);
   /** What the list answers to, for a search that is overtaken by the next one. */
   private turn = 0;
 
-  async load(query: string, tier: TierFilter): Promise<void> {
+  async load(filters: Filters): Promise<void> {
     const turn = ++this.turn;
     this.loading = true;
     try {
-      const next = query ? await this.search(query, tier) : await this.page(tier, null);
+      const next = filters.q ? await this.search(filters) : await this.page(filters, null);
       if (turn !== this.turn) return;
       this.found = next.found;
       this.more = next.more;
       this.degraded = next.degraded;
+      this.understood = next.understood;
       this.error = null;
     } catch (error) {
       if (turn === this.turn) this.error = codedOf(error);
@@ -35,80 +37,50 @@ export class Memories {
     }
   }
 
-  async loadMore(tier: TierFilter): Promise<void> {
-    if (!this.more) return;
+  async loadMore(filters: Filters): Promise<void> {
+    const { turn, more } = this;
+    if (!more) return;
     try {
-      const next = await this.page(tier, this.more);
-      this.found = [...this.found, ...next.found];
+      const next = await this.page(filters, more);
+      if (turn !== this.turn) return;
+      const known = new Set(this.found.map((entry) => entry.memory.id));
+      this.found = [...this.found, ...next.found.filter((entry) => !known.has(entry.memory.id))];
       this.more = next.more;
     } catch (error) {
       toasts.fail(error);
     }
   }
 
-  private async search(query: string, tier: TierFilter) {
-    const body = { query, limit: PAGE, ...(tier ? { tiers: [tier] } : {}) };
-    const reply = await ok(api.POST("/api/recall", { body }));
-    return { found: reply.results, more: null, degraded: (reply.degraded ?? null) !== null };
+  private async search(filters: Filters) {
+    const reply = await ok(api.POST("/api/recall", { body: recallBody(filters, PAGE) }));
+    const degraded = (reply.degraded ?? null) !== null;
+    return { found: reply.results as Found[], more: null, degraded, understood: reply.understood ?? null };
   }
 
-  private async page(tier: TierFilter, cursor: string | null) {
-    const query = { limit: PAGE, ...(tier ? { tier } : {}), ...(cursor ? { cursor } : {}) };
+  private async page(filters: Filters, cursor: string | null) {
+    const query = listQuery(filters, PAGE, cursor);
     const reply = await ok(api.GET("/api/memories", { params: { query } }));
     const found = reply.items.map((memory) => ({ memory, score: null, reasons: [] }));
-    return { found, more: reply.next_cursor ?? null, degraded: false };
+    return { found, more: reply.next_cursor ?? null, degraded: false, understood: null };
   }
 
   /** Adds a memory. The same key twice adds it once. Throws CodedError. */
-  async add(text: string, tier: TierId, key: string): Promise<void> {
-    const memory = await ok(
-      api.POST("/api/memories", {
-        params: { header: { "Idempotency-Key": key } },
-        body: { text, tier, source: { kind: "dashboard" } },
-      }),
-    );
+  async add(body: Schemas["RememberRequest"], key: string): Promise<Memory> {
+    const params = { header: { "Idempotency-Key": key } };
+    const memory = await ok(api.POST("/api/memories", { params, body }));
     this.found = [{ memory, score: null, reasons: [] }, ...this.found.filter((entry) => entry.memory.id !== memory.id)];
+    return memory;
   }
 
-  /** Shows a change at once, keeps it if the house agrees, and offers to take it back. */
-  async change(memory: Memory, change: { text?: string; tier?: TierId }): Promise<void> {
-    const before = { text: memory.text, tier: memory.tier };
-    this.put({ ...memory, ...change });
-    try {
-      this.put(await this.patch(memory.id, change));
-      toasts.say(change.tier ? "Tier changed." : "Memory changed.", () => void this.undo(memory, before));
-    } catch (error) {
-      this.put(memory);
-      toasts.fail(error);
-    }
+  find(id: unknown): Found | undefined {
+    return this.found.find((entry) => entry.memory.id === id);
   }
 
-  private async undo(memory: Memory, before: { text: string; tier: TierId }): Promise<void> {
-    try {
-      this.put(await this.patch(memory.id, before));
-    } catch (error) {
-      toasts.fail(error);
-    }
-  }
-
-  private patch(id: string, body: { text?: string; tier?: TierId }): Promise<Memory> {
-    return ok(api.PATCH("/api/memories/{memory_id}", { params: { path: { memory_id: id } }, body }));
-  }
-
-  async forget(id: string): Promise<boolean> {
-    try {
-      await ok(api.DELETE("/api/memories/{memory_id}", { params: { path: { memory_id: id } } }));
-      this.found = this.found.filter((entry) => entry.memory.id !== id);
-      toasts.say("Forgotten, everywhere in the house.");
-      return true;
-    } catch (error) {
-      toasts.fail(error);
-      return false;
-    }
-  }
-
-  private put(memory: Memory): void {
-    const entry = this.found.find((candidate) => candidate.memory.id === memory.id);
-    if (entry) entry.memory = memory;
+  /** Shows what this tab itself has changed. */
+  heard(news: News): void {
+    if ("gone" in news) this.found = this.found.filter((entry) => entry.memory.id !== news.gone);
+    if (!("put" in news)) return;
+    const entry = this.find(news.put.id);
+    if (entry) entry.memory = news.put;
   }
 }
