@@ -60,13 +60,14 @@ async def replicas(
 
 async def warm(replica: Replica) -> None:
     """Return when the replica follows the changes and answers from itself."""
-    for _ in range(200):
+    for _ in range(300):
         await replica.ask("GET", "/v1/identity")
         before = (await replica.levels()).get("process", 0)
         await replica.ask("GET", "/v1/identity")
         if (await replica.levels()).get("process", 0) > before:
             return
-        await asyncio.sleep(0.05)
+        # After a loss the stream and the outbox are tried again at growing intervals, ten seconds at most.
+        await asyncio.sleep(0.15)
     pytest.fail("the replica never began to keep answers")
 
 
