@@ -8,7 +8,7 @@ secret_owner() {
   case $1 in
     postgres) echo 10020 ;;
     valkey) echo 10021 ;;
-    memory-worker) secret_owner memory ;;
+    memory-worker | consolidator) secret_owner memory ;;
     *)
       local uid
       uid=$(sed -n 's/^uid: *\([0-9][0-9]*\)$/\1/p' "$LARES_ROOT/services/$1/service.yaml" 2>/dev/null | head -n 1 || true)
@@ -54,6 +54,7 @@ for service in identity forward-auth memory orchestrator; do
   same migrate "db_password_svc_${service//-/_}" "$service" db_password
 done
 same memory-worker db_password memory db_password
+same consolidator db_password memory db_password
 
 # Valkey: a user per service; the server keeps hashes alone.
 for service in memory memory-worker orchestrator dashboard state-registry; do

@@ -17,7 +17,7 @@ PAGES = {"ask": "/", "memory": "/memory", "system": "/system", "security": "/sec
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 CONTAINERS = [
     "caddy", "identity", "forward-auth", "dashboard", "mcp-gateway", "egress-proxy", "postgres", "valkey",
-    "memory", "memory-worker", "embedder", "model-gateway", "local-llm", "orchestrator", "state-registry",
+    "memory", "memory-worker", "consolidator", "embedder", "model-gateway", "local-llm", "orchestrator", "state-registry",
     "engine-reader",
 ]  # fmt: skip
 

@@ -99,6 +99,7 @@ def test_a_password_that_two_containers_need_is_the_same_and_others_differ(state
         made["memory/db_password"]
         == made["migrate/db_password_svc_memory"]
         == made["memory-worker/db_password"]
+        == made["consolidator/db_password"]
     )
     assert made["postgres/superuser_password"] == made["migrate/superuser_password"]
     own = [

@@ -12,7 +12,7 @@ CONTAINERS = sorted(tree.containers())
 SERVICES = {folder.name: folder for folder in tree.service_folders()}
 ONE_SHOT = {"migrate"}
 # The same image and user, another command: both serve one service's data.
-SAME_USER = {frozenset({"memory", "memory-worker"})}
+SAME_USER = {frozenset({"memory", "memory-worker", "consolidator"})}
 # They publish ports, or reach outside: the only two that may be on a network with a way out.
 EDGES = {"front": "caddy", "egress": "egress-proxy"}
 # Read by every image's libraries or by the kit itself, not by one service's Settings.

@@ -49,7 +49,7 @@ def _work() -> None:
 
 def _consolidate() -> None:
     from memory.levels.consolidator import run
-    from memory.levels.settings import ConsolidatorSettings
+    from memory.settings import ConsolidatorSettings
 
     settings = load(ConsolidatorSettings)
     logs.setup("consolidator", settings.log_level)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kit.settings import CommonSettings, HttpSettings, secret, setting
 
+from memory.exchange.settings import ExchangeSettings
 from memory.levels.settings import LevelSettings
 
 
@@ -23,7 +24,12 @@ class StoreSettings(CommonSettings):
     embedding_model: str = setting(
         "LARES_MEMORY_EMBEDDING_MODEL",
         default="minilm-l6-v2",
-        help="Model that finds memories by meaning, as the gateway names it; 384 numbers a text.",
+        help="Model that finds memories by meaning, as the gateway names it; a change re-embeds all behind recall.",
+    )
+    merge: bool = setting(
+        "LARES_MEMORY_MERGE",
+        default=True,
+        help="Whether a memory that repeats another becomes a further source of it.",
     )
     db_password: str = secret("db_password", help="Password of the login role svc_memory.")
     valkey_password: str = secret("valkey_password", help="Password of this process's Valkey user.")
@@ -33,13 +39,23 @@ class StoreSettings(CommonSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, LevelSettings, HttpSettings):
+class Settings(StoreSettings, LevelSettings, ExchangeSettings, HttpSettings):
     """The HTTP service."""
 
     recall_embed_seconds: float = setting(
         "LARES_MEMORY_RECALL_EMBED_SECONDS",
         default=1.5,
         help="Longest wait for a query's embedding; then recall answers by words alone.",
+    )
+    junk_filter: bool = setting(
+        "LARES_MEMORY_JUNK_FILTER",
+        default=True,
+        help="Whether greetings, boilerplate and the like are refused instead of remembered.",
+    )
+    writes_per_minute: int = setting(
+        "LARES_MEMORY_WRITES_PER_MINUTE",
+        default=6000,
+        help="Most memories that one client may write in a minute, half of it at once; 0 sets no limit.",
     )
     cache: bool = setting(
         "LARES_MEMORY_CACHE",
@@ -68,3 +84,30 @@ class WorkerSettings(StoreSettings):
     tasks_at_once: int = setting(
         "LARES_MEMORY_TASKS_AT_ONCE", default=2, help="Most embeddings asked for at once."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsolidatorSettings(LevelSettings):
+    """The consolidator, which listens to nobody, opens nothing sacred and uses no bus."""
+
+    postgres_host: str = setting("LARES_POSTGRES_HOST", help="Address of Postgres.")
+    postgres_port: int = setting("LARES_POSTGRES_PORT", default=5432, help="Port of Postgres.")
+    model_gateway_url: str = setting(
+        "LARES_MODEL_GATEWAY_URL", help="Base URL of the model gateway."
+    )
+    round_seconds: float = setting(
+        "LARES_MEMORY_ROUND_SECONDS",
+        default=60.0,
+        help="How often the consolidator looks at the levels.",
+    )
+    moves_max: int = setting(
+        "LARES_MEMORY_MOVES_MAX",
+        default=2000,
+        help="Most moves in one round; the rest waits for the next.",
+    )
+    journal_days: int = setting(
+        "LARES_MEMORY_JOURNAL_DAYS",
+        default=90,
+        help="How long the journal of moves is kept.",
+    )
+    db_password: str = secret("db_password", help="Password of the login role svc_memory.")

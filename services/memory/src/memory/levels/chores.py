@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from kit.client import ServiceClient
     from kit.clock import Clock
 
-    from memory.levels.settings import ConsolidatorSettings
     from memory.levels.store import LevelStore
     from memory.plain import PlainShelf
+    from memory.settings import ConsolidatorSettings
 
 log = logs.get(__name__)
 # A chore that failed, or was cut off, is tried again after this.

@@ -20,9 +20,9 @@ from memory.levels.chores import Chores, Desk
 from memory.levels.duties import duties
 from memory.levels.loop import Loop
 from memory.levels.observe import Observer
-from memory.levels.settings import ConsolidatorSettings
 from memory.levels.store import LevelStore
 from memory.plain import PlainShelf
+from memory.settings import ConsolidatorSettings
 
 log = logs.get(__name__)
 LOGIN = "svc_memory"

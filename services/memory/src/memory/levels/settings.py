@@ -1,11 +1,11 @@
-"""The consolidator's settings, and those of levels that the service shares with it."""
+"""The settings of the levels, which the service and the consolidator share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kit.settings import CommonSettings, secret, setting
+from kit.settings import CommonSettings, setting
 
 from memory.levels.plan import EPISODIC, KNOWLEDGE, LEVELS, LIMITS, SESSION, WORKING, Limits
 
@@ -63,30 +63,3 @@ class LevelSettings(CommonSettings):
             session_accesses=max(self.session_accesses, 1),
             working_accesses=max(self.working_accesses, 1),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsolidatorSettings(LevelSettings):
-    """The consolidator, which listens to nobody, opens nothing sacred and uses no bus."""
-
-    postgres_host: str = setting("LARES_POSTGRES_HOST", help="Address of Postgres.")
-    postgres_port: int = setting("LARES_POSTGRES_PORT", default=5432, help="Port of Postgres.")
-    model_gateway_url: str = setting(
-        "LARES_MODEL_GATEWAY_URL", help="Base URL of the model gateway."
-    )
-    round_seconds: float = setting(
-        "LARES_MEMORY_ROUND_SECONDS",
-        default=60.0,
-        help="How often the consolidator looks at the levels.",
-    )
-    moves_max: int = setting(
-        "LARES_MEMORY_MOVES_MAX",
-        default=2000,
-        help="Most moves in one round; the rest waits for the next.",
-    )
-    journal_days: int = setting(
-        "LARES_MEMORY_JOURNAL_DAYS",
-        default=90,
-        help="How long the journal of moves is kept.",
-    )
-    db_password: str = secret("db_password", help="Password of the login role svc_memory.")
