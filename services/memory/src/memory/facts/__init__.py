@@ -1,0 +1,1 @@
+"""Facts that memories state: read from text by rules, kept over time, and tied into a graph."""
