@@ -144,7 +144,7 @@ def back(drafted: markdown.Drafted) -> Incoming:
 
 
 def written(lines: list[str]) -> markdown.Page:
-    return markdown.read(markdown.split("\n".join(lines)))
+    return markdown.read(markdown.split("\n".join(lines).encode()))
 
 
 @given(st.lists(records(), min_size=1, max_size=4, unique_by=lambda record: record.entry.id))
@@ -212,7 +212,7 @@ def test_every_field_of_a_memory_comes_back_from_a_line_of_json(record: Record) 
 def test_an_editor_that_trims_blanks_and_writes_crlf_has_changed_nothing(record: Record) -> None:
     lines = page_of(record)
     trimmed = "\r\n".join(line.rstrip() for line in lines)
-    page = markdown.read(markdown.split(trimmed))
+    page = markdown.read(markdown.split(trimmed.encode()))
     again = back(page.entries[0])
     assert again.record == record
     assert not again.text_changed

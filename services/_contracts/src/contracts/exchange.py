@@ -77,7 +77,7 @@ class ForgetRequest(Contract):
 class RemainingCopy(Contract):
     """A place that keeps old copies for a while: by `until` the last one is gone; null when nobody can say."""
 
-    store: Literal["backups", "write_ahead_log", "dead_rows", "nightly_files"]
+    store: Literal["backups", "write_ahead_log", "dead_rows", "cache", "nightly_files"]
     until: datetime | None
     note: str
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from contracts.tiers import CHANGED_TOPIC, Tier
 from kit import logs
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from memory.numbers import Numbers
 
 log = logs.get(__name__)
+
+
+class CacheUnsure(Exception):
+    """Valkey did not say that it let go."""
+
+
 # How old an answer may get although nothing changed: its ages and strengths are as of when it was made.
 LOCAL_SECONDS = 30.0
 SHARED_SECONDS = 120
@@ -91,6 +97,15 @@ class Answers:
     def changing(self, subject: UUID, event_id: UUID) -> None:
         """Note a change that this process is about to commit."""
         self._local.changing(subject, event_id)
+
+    async def forget(self, subject: UUID) -> None:
+        """Let go of everything of a person's, here at once and in Valkey under a new generation.
+
+        Raises CacheUnsure when Valkey does not take it: what it holds is sealed and dies of age, but nobody knows.
+        """
+        self._local.changed(subject, uuid4())
+        if self._enabled and await self._shared.changed(subject) is None:
+            raise CacheUnsure()
 
     async def follow(self, bus: Bus, clock: Clock) -> None:
         """Keep the copies true until cancelled: every change of every replica comes by here."""

@@ -17,7 +17,8 @@ from typing import IO
 from memory.exchange.errors import ImportUnreadable, ImportUnsafe
 
 FILES_MAX = 10_000
-FILE_BYTES_MAX = 32 * 1024 * 1024
+# As much as a file of 500 entries of 8,000 characters can have.
+FILE_BYTES_MAX = 20 * 1024 * 1024
 ALL_BYTES_MAX = 512 * 1024 * 1024
 # The Markdown that Lares writes shrinks to a quarter; a text of one letter to a thousandth.
 RATIO_MAX = 200

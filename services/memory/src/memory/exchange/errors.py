@@ -70,3 +70,11 @@ class ForgetCountChanged(KitError):
     code, status = "memory.forget_count_changed", 409
     reason = "Another number of memories fits than was confirmed; nothing was forgotten."
     fix = "Ask for the count again (dry_run) and confirm that."
+
+
+class ExchangeSlow(KitError):
+    """Raised when an import takes longer than it may; what the batches before did stays done."""
+
+    code, status = "memory.exchange_slow", 408
+    reason = "The import took longer than it may."
+    fix = "Send it again, in parts if it is large: what was taken already changes nothing."

@@ -90,20 +90,17 @@ def ids_lines(ids: Sequence[UUID]) -> list[str]:
 
 def read(lines: Iterable[str]) -> Page:
     """Return a file's page. Anything may stand in it; nothing that stands in it is lost. Raises BadRecord."""
-    reader = _Reader()
-    for number, raw in enumerate(lines, 1):
-        if len(raw) > LINE_CHARS_MAX:
-            raise BadRecord("line_too_long")
-        line = raw.rstrip("\r")
-        reader.line(number, line.removeprefix("\ufeff") if number == 1 else line)
-    return reader.page()
+    reader = Reader()
+    entries = list(reader.entries(lines))
+    reader.page.entries = entries
+    return reader.page
 
 
-class _Reader:
+class Reader:
     """Reads line by line. An entry is open from its bullet until its comment, the next bullet or another block."""
 
     def __init__(self) -> None:
-        self._page = Page()
+        self.page = Page()
         self._open: list[tuple[int, list[str]]] = []  # bullets that no comment has closed yet
         self._blank_before = True
         self._fence: str | None = None
@@ -111,11 +108,22 @@ class _Reader:
         self._ids: list[UUID] | None = None
         self._last = 0
 
-    def page(self) -> Page:
+    def entries(self, lines: Iterable[str]) -> Iterator[Drafted]:
+        """Yield the entries as they are read; the page has the rest when they are all out. Raises BadRecord."""
+        for number, raw in enumerate(lines, 1):
+            if len(raw) > LINE_CHARS_MAX:
+                raise BadRecord("line_too_long")
+            line = raw.rstrip("\r")
+            self._line(number, line.removeprefix("\ufeff") if number == 1 else line)
+            yield from self._taken()
         self._close()
-        return self._page
+        yield from self._taken()
 
-    def line(self, number: int, line: str) -> None:
+    def _taken(self) -> list[Drafted]:
+        taken, self.page.entries = self.page.entries, []
+        return taken
+
+    def _line(self, number: int, line: str) -> None:
         self._last = number
         if number == 1 and line == "---":
             self._in_head = True
@@ -134,15 +142,15 @@ class _Reader:
         match = _HEAD_LINE.fullmatch(line)
         if line == "---":
             self._in_head = False
-        elif match and len(self._page.head) < _HEAD_LINES_MAX:
-            self._page.head[match[1]] = match[2].strip()
+        elif match and len(self.page.head) < _HEAD_LINES_MAX:
+            self.page.head[match[1]] = match[2].strip()
         else:
             self._note(number, line)
 
     def _listed(self, line: str) -> None:
         listed = self._ids if self._ids is not None else []
         if line.strip() == "-->":
-            self._page.ids = frozenset(listed) | (self._page.ids or frozenset())
+            self.page.ids = frozenset(listed) | (self.page.ids or frozenset())
             self._ids = None
             return
         for word in line.split():
@@ -192,7 +200,7 @@ class _Reader:
 
     def _note(self, number: int, line: str) -> None:
         if line.strip():
-            self._page.notes.append((number, line))
+            self.page.notes.append((number, line))
 
     def _mark(self, number: int, raw: str) -> None:
         """Give the comment to its bullet: the one whose text it vouches for, else the only one there is.
@@ -229,12 +237,20 @@ class _Reader:
     def _add(self, entry: Drafted) -> None:
         # An empty bullet is where somebody meant to write.
         if entry.text.strip() or entry.plain is not None or entry.problem:
-            self._page.entries.append(entry)
+            self.page.entries.append(entry)
 
 
-def split(text: str) -> Iterator[str]:
-    """Yield the lines of a whole file: ended by a line feed and nothing else."""
-    yield from text.split("\n")
+def split(content: bytes) -> Iterator[str]:
+    """Yield the lines of a whole file, ended by a line feed and nothing else. Raises BadRecord."""
+    start = 0
+    while start <= len(content):
+        end = content.find(b"\n", start)
+        stop = len(content) if end < 0 else end
+        try:
+            yield content[start:stop].decode()
+        except UnicodeDecodeError:
+            raise BadRecord("not_utf8") from None
+        start = stop + 1
 
 
 def _object(raw: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from contracts.tiers import Level, Tier
 from memory.exchange.markdown import head_lines
 
 INDEX = "MEMORY.md"
-ENTRIES_PER_FILE = 1000
+ENTRIES_PER_FILE = 500
 _MONTH = re.compile(r"\d{4,5}-\d{2}")
 _SLUG_CHARS = 60
 _LEVELS = {

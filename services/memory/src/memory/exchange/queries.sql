@@ -1,0 +1,384 @@
+-- Statements on a tier's table are written for convenience; store.py says the same of sensitive. Books: see ../queries.sql.
+
+-- name: plan_topics
+-- role: lares_app
+-- database: lares
+-- Every memory with its topic, in the order of the files: whoever or whatever $2 memories name, else the month.
+WITH naming AS MATERIALIZED (
+    SELECT mention.memory_id, entity.root
+    FROM convenience.mention JOIN convenience.entity ON entity.id = mention.entity_id
+    WHERE mention.role = 'named'
+), known AS MATERIALIZED (
+    SELECT root FROM naming GROUP BY root HAVING count(DISTINCT memory_id) >= $2
+), chief AS MATERIALIZED (
+    SELECT DISTINCT ON (naming.memory_id) naming.memory_id, entity.name
+    FROM naming JOIN known USING (root) JOIN convenience.entity ON entity.id = naming.root
+    WHERE NOT entity.self
+    ORDER BY naming.memory_id, entity.created_at, entity.id
+)
+SELECT id, namespace, level, topic
+FROM (
+    SELECT memory.id, memory.namespace, memory.level, memory.happened_at,
+           CASE memory.level
+               WHEN 'identity' THEN ''
+               WHEN 'knowledge' THEN coalesce(chief.name, to_char(memory.happened_at AT TIME ZONE 'UTC', 'YYYY-MM'))
+               ELSE to_char(memory.happened_at AT TIME ZONE 'UTC', 'YYYY-MM') END AS topic
+    FROM convenience.memory
+    LEFT JOIN chief ON chief.memory_id = memory.id
+    WHERE ($1::text[] IS NULL OR memory.namespace = ANY ($1))) AS filed
+ORDER BY namespace, array_position(ARRAY['identity', 'knowledge', 'episodic', 'working', 'session'], level),
+         topic COLLATE "C", happened_at, id
+LIMIT $3;
+
+-- name: plan_oldest_first
+-- role: lares_app
+-- database: lares
+SELECT id FROM convenience.memory
+WHERE ($1::text[] IS NULL OR namespace = ANY ($1))
+ORDER BY created_at, id
+LIMIT $2;
+
+-- name: plan_sacred_topics
+-- role: lares_app
+-- database: lares_sacred
+SELECT id, namespace, level, topic
+FROM (
+    SELECT id, namespace, level, happened_at,
+           CASE level WHEN 'identity' THEN '' ELSE to_char(happened_at AT TIME ZONE 'UTC', 'YYYY-MM') END AS topic
+    FROM sacred.memory
+    WHERE ($1::text[] IS NULL OR namespace = ANY ($1))) AS filed
+ORDER BY namespace, array_position(ARRAY['identity', 'knowledge', 'episodic', 'working', 'session'], level),
+         topic COLLATE "C", happened_at, id
+LIMIT $2;
+
+-- name: plan_sacred_oldest_first
+-- role: lares_app
+-- database: lares_sacred
+SELECT id FROM sacred.memory
+WHERE ($1::text[] IS NULL OR namespace = ANY ($1))
+ORDER BY created_at, id
+LIMIT $2;
+
+-- name: list_origins
+-- role: lares_app
+-- database: lares
+SELECT id, memory_id, source_kind, source_ref, thread, position, speaker, text, occurred_at, learned_at, merged_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY memory_id ORDER BY learned_at, id) AS place
+    FROM convenience.memory_source WHERE memory_id = ANY ($1::uuid[])) AS numbered
+WHERE place <= $2
+ORDER BY memory_id, learned_at, id
+LIMIT 100000;
+
+-- name: list_ties
+-- role: lares_app
+-- database: lares
+SELECT from_id, to_id, kind
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY from_id ORDER BY created_at, to_id) AS place
+    FROM convenience.memory_link WHERE from_id = ANY ($1::uuid[])) AS numbered
+WHERE place <= $2
+ORDER BY from_id, created_at, to_id
+LIMIT 200000;
+
+-- name: put_origin
+-- role: lares_app
+-- database: lares
+INSERT INTO convenience.memory_source
+    (id, memory_id, subject_id, namespace, source_kind, source_ref, thread, position, speaker, text, occurred_at,
+     learned_at, merged_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: put_tie
+-- role: lares_app
+-- database: lares
+INSERT INTO convenience.memory_link (from_id, to_id, subject_id, namespace, kind)
+SELECT source.id, target.id, source.subject_id, source.namespace, $3
+FROM convenience.memory AS source, convenience.memory AS target
+WHERE source.id = $1 AND target.id = $2
+ON CONFLICT DO NOTHING;
+
+-- name: find_same_text
+-- role: lares_app
+-- database: lares
+-- As it stands, or as one of those that were merged.
+SELECT DISTINCT namespace, text FROM (
+    SELECT namespace, text FROM convenience.memory WHERE text = ANY ($1::text[])
+    UNION ALL
+    SELECT namespace, text FROM convenience.memory_source WHERE text = ANY ($1::text[])) AS said
+LIMIT 10000;
+
+-- name: find_merged
+-- role: lares_app
+-- database: lares
+SELECT merged_id FROM convenience.memory_source WHERE merged_id = ANY ($1::uuid[]) LIMIT 10000;
+
+-- name: find_standing
+-- role: lares_app
+-- database: lares
+SELECT id FROM convenience.memory WHERE id = ANY ($1::uuid[])
+UNION
+SELECT id FROM sensitive.memory WHERE id = ANY ($1::uuid[])
+LIMIT 10000;
+
+-- name: find_standing_sacred
+-- role: lares_app
+-- database: lares_sacred
+SELECT id FROM sacred.memory WHERE id = ANY ($1::uuid[]) LIMIT 10000;
+
+-- name: find_tombstones
+-- role: svc_memory
+-- database: lares
+SELECT memory_id FROM memory.tombstone WHERE subject_id = $1 AND memory_id = ANY ($2::uuid[]) LIMIT 10000;
+
+-- name: lift_tombstone
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.tombstone WHERE subject_id = $1 AND memory_id = $2;
+
+-- name: get_seal_key
+-- role: svc_memory
+-- database: lares
+SELECT key FROM memory.exchange_key;
+
+-- name: find_made_of
+-- role: svc_memory
+-- database: lares
+-- The memories themselves, and whatever was made of them, of that, and so on.
+WITH RECURSIVE made (id) AS (
+    SELECT unnest($2::uuid[])
+    UNION
+    SELECT made_of.made_id FROM memory.made_of JOIN made ON made_of.of_id = made.id WHERE made_of.subject_id = $1
+)
+SELECT id FROM made LIMIT $3;
+
+-- name: find_made_from
+-- role: svc_memory
+-- database: lares
+-- What else these were made of.
+SELECT DISTINCT of_id FROM memory.made_of
+WHERE subject_id = $1 AND made_id = ANY ($2::uuid[]) AND of_id <> ALL ($2::uuid[])
+LIMIT $3;
+
+-- name: drop_made_of
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.made_of WHERE subject_id = $1 AND (of_id = ANY ($2::uuid[]) OR made_id = ANY ($2::uuid[]));
+
+-- name: hold_memories
+-- role: lares_app
+-- database: lares
+-- The same lock that every change of a memory takes, in one order for everybody.
+SELECT pg_advisory_xact_lock(20, hashtext(id::text)) FROM (
+    SELECT id FROM unnest($1::uuid[]) AS wanted (id) ORDER BY id LIMIT 10000) AS ordered;
+
+-- name: find_visible
+-- role: lares_mcp
+-- database: lares
+SELECT id FROM convenience.memory WHERE id = ANY ($1::uuid[]) LIMIT 10000;
+
+-- name: find_survivors
+-- role: lares_mcp
+-- database: lares
+SELECT merged_id, memory_id FROM convenience.memory_source WHERE merged_id = ANY ($1::uuid[]) LIMIT 10000;
+
+-- name: find_swallowed
+-- role: lares_app
+-- database: lares
+SELECT merged_id FROM convenience.memory_source
+WHERE memory_id = ANY ($1::uuid[]) AND merged_id IS NOT NULL
+LIMIT 100000;
+
+-- name: find_terms
+-- role: lares_app
+-- database: lares
+-- Where a text's words are indexed: its numbers and its terms, to look for both when it is gone.
+SELECT coalesce(array_agg(DISTINCT memory.seq), '{}') AS seqs,
+       coalesce(array_agg(DISTINCT word.lexeme), '{}') AS terms
+FROM convenience.memory
+LEFT JOIN LATERAL unnest(to_tsvector('english'::regconfig, memory.text)) AS word ON true
+WHERE memory.id = ANY ($1::uuid[]);
+
+-- name: count_postings
+-- role: lares_app
+-- database: lares
+SELECT (SELECT count(*) FROM convenience.posting_fresh WHERE seq = ANY ($1::bigint[]))
+     + (SELECT count(*) FROM convenience.posting AS block CROSS JOIN unnest($1::bigint[]) AS wanted (seq)
+        WHERE block.term = ANY ($2::text[]) AND block.last_seq >= wanted.seq
+          AND memory.posting_place(block.codes, wanted.seq) > 0);
+
+-- name: delete_memories
+-- role: lares_app
+-- database: lares
+DELETE FROM convenience.memory WHERE id = ANY ($1::uuid[]) RETURNING id;
+
+-- name: delete_sacred_memories
+-- role: lares_app
+-- database: lares_sacred
+DELETE FROM sacred.memory WHERE id = ANY ($1::uuid[]) RETURNING id, embedding_sealed IS NOT NULL AS embedded;
+
+-- name: wake_sources
+-- role: lares_app
+-- database: lares
+-- What a summary stood for and what is not forgotten is looked at again by the next compression.
+UPDATE convenience.memory SET archived_at = NULL
+WHERE id = ANY ($1::uuid[]) AND archived_at IS NOT NULL
+RETURNING id;
+
+-- name: drop_events_of
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.outbox WHERE payload ->> 'memory_id' = ANY ($1::text[]);
+
+-- name: blank_keys_of
+-- role: svc_memory
+-- database: lares
+UPDATE memory.remember_key SET request_hash = NULL
+WHERE memory_id = ANY ($1::uuid[]) AND request_hash IS NOT NULL;
+
+-- name: bury_all
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.tombstone (memory_id, subject_id, tier)
+SELECT id, $1, $3 FROM unnest($2::uuid[]) AS gone (id)
+ON CONFLICT (memory_id) DO NOTHING;
+
+-- name: get_tombstones
+-- role: svc_memory
+-- database: lares
+SELECT memory_id, tier, forgotten_at FROM memory.tombstone
+WHERE subject_id = $1 AND memory_id = ANY ($2::uuid[])
+LIMIT 10000;
+
+-- name: catalog_of_traces
+-- role: lares_app
+-- database: lares
+-- One statement per table that says of which memory a row is, read from the catalog: no list in source can be forgotten
+-- when somebody adds a table. In the books only what waits to be done counts: the rest of them is ids.
+SELECT nspname AS place, relname AS name,
+       format('SELECT count(*) FROM %I.%I WHERE %s', nspname, relname,
+              string_agg(format('%I = ANY ($1::uuid[])', attname), ' OR ' ORDER BY attname)) AS counting,
+       format('DELETE FROM %I.%I WHERE %s', nspname, relname,
+              string_agg(format('%I = ANY ($1::uuid[])', attname), ' OR ' ORDER BY attname)) AS deleting
+FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_class ON pg_class.oid = attrelid AND relkind = 'r'
+JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = ANY ($1::text[]) AND attnum > 0 AND NOT attisdropped AND atttypid = 'uuid'::regtype
+  AND (attname = ANY ('{memory_id,from_id,to_id,merged_id}'::name[]) OR (relname = 'memory' AND attname = 'id'))
+  AND (nspname = ANY ($2::text[]) OR starts_with(relname, 'pending') OR relname = 'memory')
+GROUP BY nspname, relname
+ORDER BY nspname, relname;
+
+-- name: catalog_of_names
+-- role: lares_app
+-- database: lares
+-- Tables of a person's words that no memory owns, and that go with the last memory that needs them.
+SELECT nspname AS place, relname AS name, format('SELECT count(*) FROM %I.%I', nspname, relname) AS counting
+FROM pg_catalog.pg_class
+JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = ANY ($1::text[]) AND relkind = 'r' AND starts_with(relname, 'entity')
+ORDER BY nspname, relname;
+
+-- name: put_report
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.forget_report (id, subject_id, tier, state, memories, erased, found, forgotten_at, verified_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (id) DO UPDATE
+SET state = excluded.state, memories = excluded.memories, erased = excluded.erased, found = excluded.found,
+    forgotten_at = excluded.forgotten_at, verified_at = excluded.verified_at
+WHERE memory.forget_report.subject_id = excluded.subject_id;
+
+-- name: get_report
+-- role: svc_memory
+-- database: lares
+SELECT id, tier, state, memories, erased, found, forgotten_at, verified_at
+FROM memory.forget_report WHERE id = $1 AND subject_id = $2;
+
+-- name: verify_report
+-- role: svc_memory
+-- database: lares
+UPDATE memory.forget_report SET found = $3, verified_at = $4 WHERE id = $1 AND subject_id = $2;
+
+-- name: count_synced
+-- role: svc_memory
+-- database: lares
+SELECT count(*) FROM memory.synced WHERE memory_id = ANY ($1::uuid[]);
+
+-- name: select_to_forget
+-- role: lares_mcp
+-- database: lares
+SELECT memory.id FROM convenience.memory
+WHERE ($1::uuid[] IS NULL OR memory.id = ANY ($1))
+  AND ($2::text IS NULL OR memory.namespace = $2)
+  AND ($3::text IS NULL OR memory.level = $3)
+  AND ($4::text IS NULL OR memory.source_kind = $4)
+  AND ($5::text IS NULL OR memory.source_ref = $5)
+  AND ($6::text IS NULL OR memory.thread = $6)
+  AND ($7::timestamptz IS NULL OR memory.happened_at >= $7)
+  AND ($8::timestamptz IS NULL OR memory.happened_at < $8)
+  AND ($9::uuid IS NULL OR EXISTS (
+      SELECT FROM convenience.mention
+      JOIN convenience.entity ON entity.id = mention.entity_id
+      WHERE mention.memory_id = memory.id AND entity.root = $9))
+ORDER BY memory.id
+LIMIT $10;
+
+-- name: select_sacred_to_forget
+-- role: lares_app
+-- database: lares_sacred
+SELECT id FROM sacred.memory
+WHERE ($1::uuid[] IS NULL OR id = ANY ($1))
+  AND ($2::text IS NULL OR namespace = $2)
+  AND ($3::text IS NULL OR level = $3)
+  AND ($4::timestamptz IS NULL OR happened_at >= $4)
+  AND ($5::timestamptz IS NULL OR happened_at < $5)
+ORDER BY id
+LIMIT $6;
+
+-- name: put_job
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.forget_job (id, subject_id, db_role, client_kind, client, leased_to)
+VALUES ($1, $2, $3, $4, $5, now() + $6 * interval '1 second');
+
+-- name: put_items
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.forget_item (job_id, memory_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING;
+
+-- name: lease_job
+-- role: svc_memory
+-- database: lares
+-- A job whose worker died is taken up by whoever looks next.
+UPDATE memory.forget_job SET leased_to = now() + $1 * interval '1 second'
+WHERE id = (SELECT id FROM memory.forget_job WHERE leased_to < now() ORDER BY leased_to LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, subject_id, db_role, client_kind, client;
+
+-- name: keep_lease
+-- role: svc_memory
+-- database: lares
+UPDATE memory.forget_job SET leased_to = now() + $2 * interval '1 second' WHERE id = $1;
+
+-- name: next_items
+-- role: svc_memory
+-- database: lares
+SELECT memory_id FROM memory.forget_item WHERE job_id = $1 ORDER BY memory_id LIMIT $2;
+
+-- name: drop_items
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.forget_item WHERE job_id = $1 AND memory_id = ANY ($2::uuid[]);
+
+-- name: advance_report
+-- role: svc_memory
+-- database: lares
+UPDATE memory.forget_report SET erased = $2, found = $3, memories = $4 WHERE id = $1;
+
+-- name: end_job
+-- role: svc_memory
+-- database: lares
+WITH ended AS (DELETE FROM memory.forget_job WHERE id = $1 RETURNING id)
+UPDATE memory.forget_report SET state = 'done', verified_at = $2
+FROM ended WHERE forget_report.id = ended.id;
