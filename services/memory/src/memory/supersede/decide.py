@@ -1,0 +1,443 @@
+"""Does one memory replace another? Pure, and the same whichever of the two arrived first.
+
+Of two memories the later one replaces the earlier if both are about the same person and
+1. they fill one slot with different values, or say a thing and its opposite;
+2. the later ends something that the earlier is about ("sold the Golf", "no longer", "instead of");
+3. they share a topic and differ in a value of one kind (weekday, time, sum, code, number);
+4. the later says that something changed, or corrects itself, and is near the earlier in words and meaning.
+What is asked, supposed, quoted or over replaces nothing; what "also" holds ends nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from memory.facts.fact import ExtractedFact
+from memory.facts.predicates import PREDICATES, ROLES_ONE, SELF, fold
+from memory.supersede.reading import Reading, stem, stems
+
+# What kinds of values contradict each other without a word of change: there is one of each.
+_SINGLE_KINDS = frozenset(
+    {"phone", "code", "money", "mail", "measure", "grade", "clock", "weekday", "date", "count"}
+)
+_WEAK = frozenset(
+    [
+        "eat",
+        "drink",
+        "work",
+        "liv",
+        "play",
+        "us",
+        "driv",
+        "run",
+        "meet",
+        "open",
+        "com",
+        "call",
+        "start",
+        "get",
+        "mov",
+        "chang",
+        "switch",
+        "buy",
+        "sell",
+        "find",
+        "tell",
+        "say",
+        "ask",
+        "put",
+        "giv",
+        "hav",
+        "read",
+        "see",
+        "know",
+        "hear",
+        "feel",
+        "turn",
+        "plan",
+        "visit",
+        "day",
+        "morn",
+        "even",
+        "afternoon",
+        "night",
+        "week",
+        "home",
+        "hous",
+        "job",
+        "new",
+        "peopl",
+        "help",
+        "pay",
+        "cost",
+        "number",
+        "code",
+        "dr",
+        "mr",
+        "mrs",
+        "professor",
+        "name",
+        "part",
+        "long",
+        "little",
+        "small",
+        "big",
+        "good",
+        "best",
+        "full",
+        "half",
+        "favourit",
+        "live",
+        "drive",
+        "give",
+        "move",
+        "change",
+        "number",
+        "cod",
+        "kid",
+        "street",
+        "school",
+    ]
+)
+# What is said of a body or a class without naming it: "I'm down to 81 kilos".
+_BODILY = frozenset({"measure", "grade", "count"})
+_COUPLE = frozenset(
+    {"girlfriend", "boyfriend", "wife", "husband", "partner", "spouse", "dating", "fiance"}
+)
+# What a thing is, costs or counts: one place, however the rule that read it named it.
+_VALUES = frozenset({"attribute", "price", "number", "amount", "name", "schedule", "appointment"})
+_AGENTS = frozenset(
+    {
+        "doctor",
+        "landlord",
+        "boss",
+        "dentist",
+        "council",
+        "company",
+        "work",
+        "school",
+        "clinic",
+        "bank",
+        "airline",
+        "vet",
+        "cardiologist",
+        "scan",
+    }
+)
+_SELF_WORDS = re.compile(r"\b(?:i|we|my|our|me|us|mine|ours)\b", re.IGNORECASE)
+_TASTE = {"likes": True, "dislikes": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One memory and what the decision needs of it."""
+
+    id: UUID
+    reading: Reading = field(repr=False)
+    namespace: str = "home"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """That one memory replaces another: why, how sure, and whether the other was never true."""
+
+    reason: str
+    confidence: float
+    corrects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How near two memories must be for the rules that go by words and meaning."""
+
+    near: float = 0.5
+    near_cued: float = 0.45
+    near_changed: float = 0.45
+    near_ended: float = 0.4
+    shared: float = 0.32
+
+
+STRICT = Limits()
+# Among the best answers to one question the topic is already given.
+ASKED = Limits(near=0.4, near_cued=0.3, near_changed=0.4, near_ended=0.25, shared=0.25)
+
+
+def later_of(one: Reading, other: Reading) -> bool:
+    """Say whether `one` speaks of a later time than `other`: what is past ends when it says."""
+    return (one.holds_at, one.said_at) > (other.holds_at, other.said_at)
+
+
+def replaces(
+    later: Reading, earlier: Reading, cosine: float | None, limits: Limits = STRICT
+) -> Verdict | None:
+    """Return why `later` replaces `earlier`, or None. Both must be of one person's namespace."""
+    if later.silent or earlier.silent or later.past:
+        return None
+    near = cosine if cosine is not None else 0.0
+    verdict = _by_facts(later, earlier, near)
+    if verdict is not None:
+        return verdict
+    if not _same_people(later, earlier):
+        return None
+    shared = later.topic & earlier.topic
+    return (
+        _by_ending(later, earlier, near, shared, limits)
+        or _by_value(later, earlier, near, shared, limits)
+        or _by_change(later, earlier, near, shared, limits)
+    )
+
+
+def _by_facts(later: Reading, earlier: Reading, near: float) -> Verdict | None:
+    for new in later.facts:
+        for old in earlier.facts:
+            if _who(new) != _who(old) and not _one_of_role(new, old):
+                continue
+            if _opposed(new, old):
+                return Verdict(f"{new.predicate}: no longer", 0.95, later.corrects)
+            if not new.polarity or not _one_slot(new, old, near):
+                continue
+            if later.adds and not later.updates:
+                continue
+            if not old.polarity or not _same_value(new.object, old.object):
+                return Verdict(f"{new.predicate}: another value", 0.9, later.corrects)
+            if new.predicate == "age" or (later.corrects and later.values != earlier.values):
+                return Verdict(f"{new.predicate}: another value", 0.9, later.corrects)
+    return None
+
+
+def _who(fact: ExtractedFact) -> str:
+    return fold(fact.subject)
+
+
+def _one_of_role(new: ExtractedFact, old: ExtractedFact) -> bool:
+    """My sister Ana, and later "my sister": one person, if both are named by the relation."""
+    return bool(new.role and new.role == old.role and ("." in new.subject or "." in old.subject))
+
+
+def _kind(fact: ExtractedFact) -> str:
+    if fact.predicate in _COUPLE:
+        return "couple"
+    return "value" if fact.predicate in _VALUES else fact.predicate
+
+
+def _one_slot(new: ExtractedFact, old: ExtractedFact, near: float) -> bool:
+    if (old.predicate, new.predicate) == ("address", "lives_in"):
+        # Who moves has another address; who tells an address has not moved.
+        return True
+    if _kind(new) != _kind(old) or not PREDICATES[new.predicate].one:
+        return False
+    if new.qualifier == old.qualifier:
+        return True
+    if new.predicate == "favourite" and not (new.qualifier and old.qualifier):
+        return near >= 0.35
+    mine, theirs = _core(new.qualifier), _core(old.qualifier)
+    if not mine or not theirs:
+        return False
+    return set(mine) == set(theirs) or (
+        mine[-1] == theirs[-1]
+        and near >= 0.5
+        and (set(mine) < set(theirs) or set(theirs) < set(mine))
+    )
+
+
+def _core(qualifier: str) -> list[str]:
+    """Return the stems of the thing itself: "rent for the studio" -> rent."""
+    head = re.split(r"\s+(?:for|of|at|in|on|with|from|these|this|to)\b", qualifier, maxsplit=1)[0]
+    return stems(head) or [stem(word) for word in head.split()]
+
+
+def _same_value(one: str, other: str) -> bool:
+    """Say whether two values are one: the same words, or one a closer description of the other."""
+    if any(character.isdigit() for character in one + other):
+        numbers = re.findall(r"\d+", one), re.findall(r"\d+", other)
+        if numbers[0] and numbers[1] and numbers[0] != numbers[1]:
+            return False
+    left, right = set(stems(one)) or {fold(one)}, set(stems(other)) or {fold(other)}
+    return left <= right or right <= left
+
+
+def _opposed(new: ExtractedFact, old: ExtractedFact) -> bool:
+    if {new.predicate, old.predicate} == {"likes", "dislikes"}:
+        opposed = new.polarity and old.polarity
+    elif _kind(new) == _kind(old):
+        opposed = new.polarity != old.polarity
+    else:
+        return False
+    left, right = set(stems(new.object)), set(stems(old.object))
+    return opposed and bool(left & right)
+
+
+def _same_people(later: Reading, earlier: Reading) -> bool:
+    """Say whether the later memory is about somebody whom the earlier one is about."""
+    if not later.people or not earlier.people:
+        return True
+    of_mine = SELF in earlier.people and _speaks_of_self(later)
+    return of_mine or (
+        any(_mentions(later, who) for who in earlier.people)
+        and any(_mentions(earlier, who) for who in later.people)
+    )
+
+
+def _speaks_of_self(reading: Reading) -> bool:
+    if SELF in reading.people:
+        return True
+    acting = any(
+        stem(who.split(".")[-1]) in {stem(agent) for agent in _AGENTS} or who in _AGENTS
+        for who in reading.people
+    )
+    return acting and bool(reading.updates)
+
+
+def _mentions(reading: Reading, who: str) -> bool:
+    if who == SELF:
+        return SELF in reading.people
+    if who in reading.people or who in reading.names:
+        return True
+    word = who.split(".")[-1].removeprefix("~")
+    if "." in who and word in ROLES_ONE | _AGENTS:
+        return any(each.endswith("." + word) for each in reading.people)
+    parts = [part for part in re.split(r"[\s.]+", word) if len(part) > 2]
+    return any(part in reading.names or stem(part) in reading.topic for part in parts)
+
+
+def _weighty(words: Iterable[str], *readings: Reading) -> set[str]:
+    """Return the words that name a topic, not a person and not what everything shares."""
+    people = {part for reading in readings for part in _parts(reading)}
+    return {
+        word for word in words if word not in _WEAK and word not in people and not word.isdigit()
+    }
+
+
+def _parts(reading: Reading) -> set[str]:
+    return {
+        stem(part)
+        for who in reading.people
+        if who != SELF and who[0] != "~"
+        for part in re.split(r"[\s.]+", who)
+        if len(part) > 2
+    }
+
+
+def _ratio(later: Reading, earlier: Reading, shared: frozenset[str]) -> float:
+    """Return how much of the smaller topic is shared; a name that only one of them has does not count against it."""
+    mine = (later.topic - later.names) | shared
+    theirs = (earlier.topic - earlier.names) | shared
+    return len(shared) / (min(len(mine), len(theirs)) or 1)
+
+
+def _by_ending(
+    later: Reading, earlier: Reading, near: float, shared: frozenset[str], limits: Limits
+) -> Verdict | None:
+    """2. What the later one ends, the earlier one is about."""
+    about = earlier.topic | earlier.names
+    gone = later.ended & about
+    left = later.left & about
+    names = {stem(name) for name in earlier.names}
+    if left and (left & names or _weighty(shared - left, later)):
+        # "from the barn" alone is a place among others; "from Vodafone" is what was left.
+        gone |= left
+    if not gone:
+        return None
+    named = ", ".join(sorted(gone)[:3])
+    weighty = _weighty(gone, later)
+    if weighty and (
+        near >= limits.near_ended
+        or len(gone) > 1
+        or (gone & {stem(name) for name in later.names} and near >= 0.2)
+    ):
+        return Verdict(f"ended: {named}", 0.85)
+    # Somebody is gone: what they did is over, and what else they are mentioned in only if its topic is taken up.
+    leaver = gone & _parts(later)
+    if leaver and (leaver & _parts(earlier) or len(shared) > 1):
+        return Verdict(f"gone: {named}", 0.8)
+    return None
+
+
+def _by_value(
+    later: Reading, earlier: Reading, near: float, shared: frozenset[str], limits: Limits
+) -> Verdict | None:
+    """3. One topic, and another value of one kind."""
+    kinds = [
+        kind
+        for kind, values in later.values.items()
+        if kind in _SINGLE_KINDS and kind in earlier.values and not values & earlier.values[kind]
+    ]
+    if not kinds or (later.adds and not later.updates):
+        return None
+    cued = later.updates or later.corrects
+    floor = limits.near_cued if cued else limits.near
+    # Nothing but the value is new: "Rosa can only do Tuesdays".
+    bare = bool(shared) and cued and not _weighty(later.topic - earlier.topic - later.names, later)
+    enough = (
+        bare
+        or (
+            bool(_weighty(shared, later, earlier))
+            and _ratio(later, earlier, shared) >= limits.shared
+        )
+        or (bool(shared) and near >= 0.65)
+        or (not shared and cued and kinds[0] in _BODILY and near >= 0.5)
+    )
+    if enough and near >= floor:
+        return Verdict(f"another {kinds[0]}", 0.85 if cued else 0.75, later.corrects)
+    return None
+
+
+def _by_change(
+    later: Reading, earlier: Reading, near: float, shared: frozenset[str], limits: Limits
+) -> Verdict | None:
+    """4. The later one says that something changed, or takes something back."""
+    if not (later.updates or later.corrects) or later.adds:
+        return None
+    weighty = _weighty(shared, later, earlier)
+    if (
+        weighty
+        and _ratio(later, earlier, shared) >= limits.shared
+        and near >= (limits.near_cued if later.corrects else limits.near_changed)
+    ):
+        return Verdict("changed: " + ", ".join(sorted(weighty)[:3]), 0.7, later.corrects)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One mark: `old_id` is replaced by `new_id`, and held until `valid_to`."""
+
+    old_id: UUID
+    new_id: UUID
+    valid_to: datetime
+    verdict: Verdict
+
+
+def decide(
+    statements: Sequence[Statement], cosine: dict[tuple[UUID, UUID], float]
+) -> dict[UUID, Decision]:
+    """Return for each memory that another one replaces the earliest that does; the same for any order of arrival."""
+    ordered = sorted(
+        statements, key=lambda each: (each.reading.holds_at, each.reading.said_at, each.id)
+    )
+    found: dict[UUID, Decision] = {}
+    for place, old in enumerate(ordered):
+        for new in ordered[place + 1 :]:
+            if new.namespace != old.namespace:
+                continue
+            near = cosine.get((new.id, old.id), cosine.get((old.id, new.id)))
+            verdict = replaces(new.reading, old.reading, near)
+            if verdict is not None:
+                found[old.id] = Decision(
+                    old.id, new.id, begins(new.reading, old.reading, verdict), verdict
+                )
+                break
+    return found
+
+
+def begins(new: Reading, old: Reading, verdict: Verdict) -> datetime:
+    """Return from when the new one holds: as it says, else when it was said; a correction always did."""
+    if verdict.corrects and not new.past:
+        return old.said_at
+    named = [fact.valid_from for fact in new.facts if fact.valid_from is not None]
+    start = min(named, default=new.said_at)
+    return max(start, old.said_at) if start > old.said_at else new.said_at
