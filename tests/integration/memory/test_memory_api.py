@@ -191,7 +191,7 @@ async def test_pages_show_every_memory_once_newest_first(api: Any, caller_factor
         seen += [memory["id"] for memory in page["items"]]
         cursor = page["next_cursor"]
         # What is remembered meanwhile is newer than the cursor and shifts nothing.
-        await remember(api, ada, "meanwhile")
+        await remember(api, ada, f"meanwhile {len(seen)}")
         if cursor is None:
             break
     assert seen == [memory["id"] for memory in reversed(kept)]

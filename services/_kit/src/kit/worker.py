@@ -23,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from celery import Celery, bootsteps, signals
 from celery.exceptions import Reject
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 CHARS_MAX = 64
-BYTES_MAX = 1024
+BYTES_MAX = 2048
+# A batch is one list of ids, and small enough that its job is soon done.
+IDS_MAX = 32
 _ALIVE_S_MAX = 40.0
 _TICK_S = 5.0
 _BACKOFF_S_MAX = 30.0
@@ -55,9 +58,13 @@ class WorkerStalled(KitError):
 
 
 def _checked(name: str, kwargs: Mapping[str, Any]) -> str:
-    """Return a job's arguments as JSON. Raises ContentRefused unless each is one id, number or short word."""
-    if any(isinstance(value, (dict, list, tuple)) for value in kwargs.values()):
-        raise ids.ContentRefused(f"{name}: a job takes single ids and short words, no collections.")
+    """Return a job's arguments as JSON. Raises ContentRefused unless each is an id, a number, a short word or a few ids."""
+    for value in kwargs.values():
+        if isinstance(value, (list, tuple)):
+            if len(value) > IDS_MAX or not all(isinstance(each, (str, UUID)) for each in value):
+                raise ids.ContentRefused(f"{name}: a job takes at most {IDS_MAX} ids in a list.")
+        elif isinstance(value, dict):
+            raise ids.ContentRefused(f"{name}: a job takes ids and short words, no objects.")
     return ids.encode(dict(kwargs), chars_max=CHARS_MAX, bytes_max=BYTES_MAX)
 
 

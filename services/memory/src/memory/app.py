@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,9 @@ from memory.browse import Browse
 from memory.caching.answers import Answers
 from memory.caching.local import Local
 from memory.caching.shared import Shared
-from memory.forget import Forget
+from memory.exchange.mounting import Exchange, mount_exchange
+from memory.exchange.routes import BYTES_MAX_AT
+from memory.facts.routes import FactsApi
 from memory.identity import IdentityContext
 from memory.levels.mounting import mount
 from memory.levels.numbers import LevelNumbers
@@ -37,8 +39,15 @@ from memory.stores import open_library
 from memory.vault import Vault
 from memory.writing.edit import Edit
 from memory.writing.embedder import Embedder
+from memory.writing.models import Models
+from memory.writing.mounting import (
+    BATCH_BYTES_MAX,
+    BATCH_PATH,
+    Writing,
+    WritingNumbers,
+    mount_writing,
+)
 from memory.writing.move import Move
-from memory.writing.remember import Remember
 
 PLAIN_POOL_MAX, SACRED_POOL_MAX = 8, 4
 
@@ -69,7 +78,7 @@ def build(settings: Settings) -> Starlette:
             stack.push_async_callback(answers.aclose)
             for shelf in (library.plain, library.sacred):
                 shelf.on_announce = answers.changing
-            relays = {
+            relays: dict[Any, Relay] = {
                 library.plain: Relay(library.plain.pool, bus, library.plain.outbox),
                 library.sacred: Relay(library.sacred.pool, bus, library.sacred.outbox, poll_s=5.0),
             }
@@ -78,12 +87,24 @@ def build(settings: Settings) -> Starlette:
             app.state.health.register("postgres", library.plain.pool.ping)
             app.state.health.register("postgres_sacred", library.sacred.pool.ping)
             levels = mount(settings, library, level_numbers, app.state.metrics, Clock())
-            api = _api(settings, library, vault, client, relays, answers, levels.touch, numbers)
-            app.router.routes.extend((*api.routes(), *levels.routes()))
-            tasks = levels.tasks()
+
+            def wake(tier: Tier) -> None:
+                relays[library.shelf(tier)].wake()
+
+            writing = mount_writing(settings, library, vault, wake, writing_numbers, Clock())
+            exchange = mount_exchange(
+                settings, library, wake, [answers.forget], app.state.metrics, Clock()
+            )
+            api = _api(
+                settings, library, client, wake, answers, levels.touch, writing, exchange, numbers
+            )
+            parts = (writing, api, levels, exchange, FactsApi.over(library))
+            app.router.routes.extend(route for part in parts for route in part.routes())
+            tasks = [*levels.tasks(), *exchange.tasks()]
             tasks += [asyncio.create_task(relay.run()) for relay in relays.values()]
             tasks.append(asyncio.create_task(answers.follow(bus, Clock())))
             tasks.append(asyncio.create_task(watch(library, numbers, Clock())))
+            tasks.append(asyncio.create_task(writing.watch(Clock())))
             try:
                 yield
             finally:
@@ -100,32 +121,31 @@ def build(settings: Settings) -> Starlette:
         domain="memory",
         settings=settings,
         verifier=CallerVerifier(settings.caller_public_key),
+        body_bytes_max_at={BATCH_PATH: BATCH_BYTES_MAX, **BYTES_MAX_AT},
     )
     numbers, level_numbers = Numbers(app.state.metrics), LevelNumbers(app.state.metrics)
+    writing_numbers = WritingNumbers(app.state.metrics)
     return app
 
 
 def _api(
     settings: Settings,
     library: Library,
-    vault: Vault,
     client: ServiceClient,
-    relays: dict[Any, Relay],
+    wake: Callable[[Tier], None],
     answers: Answers,
     touch: Touch,
+    writing: Writing,
+    exchange: Exchange,
     numbers: Numbers,
 ) -> Api:
-    def wake(tier: Tier) -> None:
-        relays[library.shelf(tier)].wake()
-
-    move = Move(library)
-    embedder = Embedder(client, settings.embedding_model)
+    embedder = Embedder(client, Models(library, Clock()), writing.numbers.embedding_invalid.inc)
     return Api(
-        remember=Remember(library, vault, wake),
+        remember=writing.remember,
         recall=Recall(library, embedder, settings.recall_embed_seconds),
         browse=Browse(library),
-        edit=Edit(library, move, wake),
-        forget=Forget(library, wake),
+        edit=Edit(library, Move(library), wake),
+        forget=exchange.forget,
         identity=IdentityContext(library),
         namespaces=Namespaces(library),
         answers=answers,

@@ -52,7 +52,10 @@ class Library:
         return entry
 
     async def search(self, caller: Caller, memory_id: UUID) -> Entry | None:
-        """Return the caller's memory, or None. While a move is under way the more private copy is the memory."""
+        """Return the caller's memory, or None. While a move is under way the more private copy is the memory.
+
+        The id of a memory that was merged into another finds that other.
+        """
         tiers = allowed_tiers(caller.db_role)
         if Tier.SACRED in tiers:
             async with self.sacred.pool.as_caller(caller) as conn:
@@ -63,6 +66,11 @@ class Library:
             for tier in tiers:
                 if tier is not Tier.SACRED:
                     entry = await self.plain.get(conn, tier, memory_id)
+                    if entry is not None:
+                        return entry
+            for tier in tiers:
+                if tier is not Tier.SACRED:
+                    entry = await self.plain.survivor(conn, tier, memory_id)
                     if entry is not None:
                         return entry
         return None

@@ -42,9 +42,21 @@ class PlainShelf(Shelf):
         if entry.embedding is not None and entry.embedding_model is not None:
             await self.set_embedding(conn, entry, entry.embedding, entry.embedding_model)
 
+    async def insert_many(self, conn: Connection, entries: Sequence[Entry]) -> None:
+        if entries:
+            # One round trip for all of them, and a plan that is made once.
+            await conn.executemany(
+                self.text("insert_memory", entries[0].tier), [row_of(entry) for entry in entries]
+            )
+
     async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
         row = await conn.fetchrow(self.text("get_memory", tier), memory_id)
         return _entry(row, tier) if row else None
+
+    async def survivor(self, conn: Connection, tier: Tier, merged_id: UUID) -> Entry | None:
+        """Return the memory into which the one of that id was merged."""
+        memory_id = await conn.fetchval(self.text("merged_into", tier), merged_id)
+        return await self.get(conn, tier, memory_id) if memory_id is not None else None
 
     async def has(self, conn: Connection, tier: Tier, memory_id: UUID) -> bool:
         return bool(await conn.fetchval(self.text("has_memory", tier), memory_id))

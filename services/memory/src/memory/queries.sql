@@ -33,6 +33,11 @@ FROM convenience.memory
 WHERE id = ANY ($1::uuid[])
 LIMIT 200;
 
+-- name: merged_into
+-- role: lares_app
+-- database: lares
+SELECT memory_id FROM convenience.memory_source WHERE merged_id = $1 LIMIT 1;
+
 -- name: has_memory
 -- role: lares_app
 -- database: lares
@@ -323,7 +328,7 @@ SELECT EXISTS (SELECT FROM sacred.memory WHERE namespace = $1);
 SELECT id, subject_id, key_id, sealed, occurred_at, created_at, updated_at, revision, namespace, level, strength, accesses,
        accessed_at, expires_at, archived_at, valid_from, valid_to, superseded_by, superseded_at,
        embedding_sealed IS NOT NULL AS embedded, embedding_key_id, embedding_sealed,
-       embedding_model
+       embedding_model, next_key_id, next_sealed, next_model
 FROM sacred.memory
 ORDER BY created_at DESC, id DESC
 LIMIT $1;
@@ -337,7 +342,10 @@ SET key_id = $2, sealed = $3, occurred_at = $4, updated_at = $5, namespace = $7,
     revision = revision + CASE WHEN $6::boolean THEN 1 ELSE 0 END,
     embedding_key_id = CASE WHEN $6::boolean THEN NULL ELSE embedding_key_id END,
     embedding_sealed = CASE WHEN $6::boolean THEN NULL ELSE embedding_sealed END,
-    embedding_model = CASE WHEN $6::boolean THEN NULL ELSE embedding_model END
+    embedding_model = CASE WHEN $6::boolean THEN NULL ELSE embedding_model END,
+    next_key_id = CASE WHEN $6::boolean THEN NULL ELSE next_key_id END,
+    next_sealed = CASE WHEN $6::boolean THEN NULL ELSE next_sealed END,
+    next_model = CASE WHEN $6::boolean THEN NULL ELSE next_model END
 WHERE id = $1
 RETURNING revision, embedding_sealed IS NOT NULL AS embedded;
 
@@ -349,8 +357,15 @@ DELETE FROM sacred.memory WHERE id = $1 RETURNING embedding_sealed IS NOT NULL A
 -- name: set_sacred_embedding
 -- role: lares_app
 -- database: lares_sacred
-UPDATE sacred.memory SET embedding_key_id = $3, embedding_sealed = $4, embedding_model = $5
+UPDATE sacred.memory
+SET embedding_key_id = $3, embedding_sealed = $4, embedding_model = $5,
+    next_key_id = NULL, next_sealed = NULL, next_model = NULL
 WHERE id = $1 AND revision = $2;
+
+-- name: set_sacred_next_embedding
+-- role: lares_app
+-- database: lares_sacred
+UPDATE sacred.memory SET next_key_id = $3, next_sealed = $4, next_model = $5 WHERE id = $1 AND revision = $2;
 
 -- name: count_sacred
 -- role: lares_app
@@ -388,45 +403,12 @@ WHERE ctid IN (SELECT ctid FROM memory.remember_key WHERE created_at < now() - i
 INSERT INTO memory.pending_embedding (memory_id, subject_id, tier, revision)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT (memory_id) DO UPDATE
-SET tier = excluded.tier, revision = excluded.revision, tries = 0, due_at = now();
+SET tier = excluded.tier, revision = excluded.revision, tries = 0, due_at = now(), leased_until = NULL, related = false;
 
 -- name: drop_pending
 -- role: svc_memory
 -- database: lares
 DELETE FROM memory.pending_embedding WHERE memory_id = $1;
-
--- name: drop_pending_in
--- role: svc_memory
--- database: lares
--- Only what is claimed: a note that was renewed a moment ago is due, and about another text.
-DELETE FROM memory.pending_embedding WHERE memory_id = $1 AND tier = $2 AND due_at > now();
-
--- name: finish_pending
--- role: svc_memory
--- database: lares
-DELETE FROM memory.pending_embedding WHERE memory_id = $1 AND revision <= $2;
-
--- name: claim_pending
--- role: svc_memory
--- database: lares
--- A claim is a lease: whoever crashes with it lets it fall due again, later each time.
-UPDATE memory.pending_embedding AS pending
-SET tries = pending.tries + 1,
-    due_at = now() + least(15 * power(2, least(pending.tries, 12)), 3600) * interval '1 second'
-WHERE memory_id IN (
-    SELECT memory_id FROM memory.pending_embedding
-    WHERE due_at <= now()
-    ORDER BY due_at
-    LIMIT $1
-    FOR UPDATE SKIP LOCKED)
-RETURNING memory_id, subject_id, tier;
-
--- name: defer_pending
--- role: svc_memory
--- database: lares
-UPDATE memory.pending_embedding
-SET tries = greatest(tries - 1, 0), due_at = now() + interval '30 seconds'
-WHERE memory_id = $1;
 
 -- name: count_pending
 -- role: svc_memory

@@ -25,7 +25,7 @@ from memory.browse import Browse
 from memory.caching.answers import Answers, keepable
 from memory.domain import Order, Shown, State, check_span, parse_level, parse_namespace
 from memory.errors import StateUnknown
-from memory.forget import Forget
+from memory.exchange.forget import Forget
 from memory.identity import IdentityContext
 from memory.levels.touch import Touch
 from memory.namespaces import Namespaces
@@ -71,6 +71,8 @@ class Api:
         caller = await writes(request)
         body = await read_body(request, RememberRequest)
         memory = await self.remember(caller, body, request.headers.get("idempotency-key"))
+        if memory.merged:
+            return answer(memory)
         self.numbers.remembered.labels(memory.tier.value).inc()
         return answer(memory, 201)
 

@@ -102,10 +102,17 @@ class SacredShelf(Shelf):
         return Deleted(int(row["embedded"])) if row else None
 
     async def set_embedding(
-        self, conn: Connection, entry: Entry, vector: Sequence[float], model: int
+        self,
+        conn: Connection,
+        entry: Entry,
+        vector: Sequence[float],
+        model: int,
+        *,
+        building: bool = False,
     ) -> bool:
+        """Give the memory its embedding by a model, beside the one it has while that model is being built."""
         tag = await conn.execute(
-            self._text["set_sacred_embedding"],
+            self._text["set_sacred_next_embedding" if building else "set_sacred_embedding"],
             entry.id,
             entry.revision,
             self._vault.key_id,
@@ -119,13 +126,18 @@ class SacredShelf(Shelf):
         return await conn.fetch(self._text["all_sacred"], SACRED_ROWS_MAX)
 
     def search(
-        self, rows: Sequence[Any], query: str, vector: Sequence[float] | None, limit: int
+        self,
+        rows: Sequence[Any],
+        query: str,
+        vector: Sequence[float] | None,
+        limit: int,
+        model: int | None = None,
     ) -> tuple[list[Hit], list[Hit], dict[UUID, Entry]]:
         """Open `rows` and compare every one: what is near, what shares words, and the memories found.
 
         Runs in a thread of its own, since thousands of rows take tens of milliseconds. Raises SacredUnreadable.
         """
-        entries = [self._open(row, with_embedding=vector is not None) for row in rows]
+        entries = [self._open(row, with_embedding=vector is not None, model=model) for row in rows]
         near: list[Hit] = []
         if vector is not None:
             query_vector = unit(vector)
@@ -159,15 +171,20 @@ class SacredShelf(Shelf):
         # Of length one, so that a search has one product a row to make and not three.
         return self._vault.seal(entry.subject_id, entry.id, _EMBEDDING, pack_vector(unit(vector)))
 
-    def _open(self, row: Any, *, with_embedding: bool = False) -> Entry:
+    def _open(self, row: Any, *, with_embedding: bool = False, model: int | None = None) -> Entry:
+        """Open a row; of its embeddings, the one by that model, or the one it answers with when none is named."""
         subject, ident = row["subject_id"], row["id"]
         content = json.loads(self._vault.open(subject, ident, _TEXT, row["key_id"], row["sealed"]))
-        embedding = None
-        if with_embedding and row["embedding_sealed"] is not None:
-            packed = self._vault.open(
-                subject, ident, _EMBEDDING, row["embedding_key_id"], row["embedding_sealed"]
-            )
-            embedding = unpack_vector(packed)
+        embedding, made_by = None, None
+        if with_embedding:
+            which = "embedding"
+            if model is not None and row["embedding_model"] != model:
+                which = "next" if row["next_model"] == model else ""
+            if which and row[f"{which}_sealed"] is not None:
+                packed = self._vault.open(
+                    subject, ident, _EMBEDDING, row[f"{which}_key_id"], row[f"{which}_sealed"]
+                )
+                embedding, made_by = unpack_vector(packed), row[f"{which}_model"]
         return Entry(
             tier=Tier.SACRED,
             text=content["text"],
@@ -177,6 +194,6 @@ class SacredShelf(Shelf):
             position=content.get("position"),
             speaker=content.get("speaker"),
             embedding=embedding,
-            embedding_model=row["embedding_model"] if embedding is not None else None,
+            embedding_model=made_by,
             **kept_columns(row),
         )

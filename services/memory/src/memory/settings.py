@@ -84,6 +84,21 @@ class WorkerSettings(StoreSettings):
     tasks_at_once: int = setting(
         "LARES_MEMORY_TASKS_AT_ONCE", default=2, help="Most embeddings asked for at once."
     )
+    extraction: bool = setting(
+        "LARES_MEMORY_EXTRACTION",
+        default=True,
+        help="Whether memories are read for entities and facts; off, what was read before is erased as it is met.",
+    )
+    extraction_model: str = setting(
+        "LARES_MEMORY_EXTRACTION_MODEL",
+        default="auto",
+        help="Chat model asked for facts beside the rules: off, a name, or auto for one that the models file calls fit.",
+    )
+    extraction_seconds: float = setting(
+        "LARES_MEMORY_EXTRACTION_SECONDS",
+        default=60.0,
+        help="Longest wait for a chat model's facts before the memory is queued again.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,15 +33,6 @@ class Deleted:
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A memory whose embedding is due."""
-
-    memory_id: UUID
-    subject_id: UUID
-    tier: Tier
-
-
-@dataclass(frozen=True)
 class Model:
     """The embedding model whose vectors answer now."""
 
@@ -80,6 +71,11 @@ class Shelf(ABC):
     @abstractmethod
     async def insert(self, conn: Connection, entry: Entry) -> None:
         """Add a memory with whatever embedding it brings."""
+
+    async def insert_many(self, conn: Connection, entries: Sequence[Entry]) -> None:
+        """Add memories of one tier that have no embedding yet."""
+        for entry in entries:
+            await self.insert(conn, entry)
 
     @abstractmethod
     async def get(self, conn: Connection, tier: Tier, memory_id: UUID) -> Entry | None:
@@ -166,23 +162,6 @@ class Shelf(ABC):
     async def drop_pending(self, conn: Connection, memory_id: UUID) -> int:
         """Forget that the memory wants an embedding; return how many notes went."""
         return count(await conn.execute(self._text["drop_pending"], memory_id))
-
-    async def drop_pending_in(self, conn: Connection, memory_id: UUID, tier: Tier) -> None:
-        """Forget that the memory wants an embedding in this tier, and leave what it wants in another."""
-        await conn.execute(self._text["drop_pending_in"], memory_id, tier.value)
-
-    async def finish_pending(self, conn: Connection, entry: Entry) -> None:
-        """Tick off the embedding of exactly this text."""
-        await conn.execute(self._text["finish_pending"], entry.id, entry.revision)
-
-    async def defer_pending(self, conn: Connection, memory_id: UUID) -> None:
-        """Try again soon without counting the try: what it needs is away."""
-        await conn.execute(self._text["defer_pending"], memory_id)
-
-    async def claim_pending(self, conn: Connection, limit: int) -> list[Pending]:
-        """Lease what is due, so that a lost task falls due again."""
-        rows = await conn.fetch(self._text["claim_pending"], limit)
-        return [Pending(row["memory_id"], row["subject_id"], Tier(row["tier"])) for row in rows]
 
     async def count_pending(self, conn: Connection) -> int:
         """Return how many embeddings are due or under way."""

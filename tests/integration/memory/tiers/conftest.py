@@ -11,14 +11,17 @@ from uuid import UUID
 
 import pytest
 from contracts.memory import Tier
+from kit.clock import Clock
 from kit.pool import Pool
 from memory.library import Library
 from memory.plain import PlainShelf
 from memory.sacred import SacredShelf
 from memory.vault import Vault
 from memory.writing.edit import Edit
+from memory.writing.limit import WriteLimit
+from memory.writing.merge import Join
 from memory.writing.move import Move
-from memory.writing.remember import Remember
+from memory.writing.remember import Remember, Rules
 
 PLACES = {
     Tier.CONVENIENCE: ("lares", "convenience.memory"),
@@ -36,7 +39,8 @@ class Bench:
     pg: Any
 
     def remember(self) -> Remember:
-        return Remember(self.library, self.vault, lambda _: None)
+        rules = Rules(WriteLimit(0, Clock()), Join(self.library, True), True, lambda _: None)
+        return Remember(self.library, self.vault, lambda _: None, rules)
 
     def edit(self) -> Edit:
         return Edit(self.library, Move(self.library), lambda _: None)

@@ -74,8 +74,8 @@ async def test_what_is_always_in_context_stays_within_its_tokens(
 ) -> None:
     ada = caller_factory().caller
     line = RememberRequest(text="x" * 7000, level="identity")
-    for _ in range(2):
-        await bench.remember()(ada, line)
+    for letter in "xw":
+        await bench.remember()(ada, line.model_copy(update={"text": letter * 7000}))
     with pytest.raises(IdentityFull):
         await bench.remember()(ada, line.model_copy(update={"text": "y" * 7500}))
     with pytest.raises(IdentityFull):

@@ -1,16 +1,18 @@
 """When two memories say the same, so that one with two sources is better than two. Pure.
 
-Nearness of vectors finds the pairs and never decides alone: to a small model "at 18:00" and "at 19:00", "likes" and
-"does not like", Lisbon and Porto are as near as any paraphrase. So two texts are one claim only if, after taking out
-what carries no claim (articles, emphasis, courtesy) and writing what is written in several ways in one (I'm, two,
-colour), the same words stand in the same order. A pair that is missed costs a row; a pair that is wrong costs a fact.
+Nearness of vectors cannot decide: to a small model "at 18:00" and "at 19:00", "likes" and "does not like", Lisbon and
+Porto are as near as any paraphrase. So two texts are one claim only if, after taking out what carries no claim
+(articles, emphasis, courtesy) and writing what is written in several ways in one (I'm, two, colour), the same words
+stand in the same order; their vectors then confirm it. A pair that is missed costs a row, a wrong one costs a fact.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from datetime import timedelta
+from uuid import UUID
 
 from memory.domain import Entry
 
@@ -39,8 +41,37 @@ _SAME = {
 }
 # What may be there or not. "Now", "still", "only", "almost", "about" and every auxiliary carry part of the claim.
 _FILLERS = frozenset(
-    "a an the really very quite so truly absolutely definitely totally actually basically simply certainly indeed"
-    " please well oh ah hey hi hello ok okay yes yeah also too".split()
+    [
+        "a",
+        "an",
+        "the",
+        "really",
+        "very",
+        "quite",
+        "so",
+        "truly",
+        "absolutely",
+        "definitely",
+        "totally",
+        "actually",
+        "basically",
+        "simply",
+        "certainly",
+        "indeed",
+        "please",
+        "well",
+        "oh",
+        "ah",
+        "hey",
+        "hi",
+        "hello",
+        "ok",
+        "okay",
+        "yes",
+        "yeah",
+        "also",
+        "too",
+    ]
 )
 _OPENING = re.compile(
     r"^(?:(?:please |do )?(?:remember|note|be aware|keep in mind|know)|don't forget|fyi|for the record|by the way|btw"
@@ -67,7 +98,24 @@ _CONTRACTIONS = (
 # Marks that change a claim stay words: 10-12, 1/2, 3.5, -4, c++, 50%, #3, a@b, 18:00, a question.
 _TOKEN = re.compile(r"\d+(?:[.,:/-]\d+)*|[^\W\d_]+(?:[-'@._/+][^\W_]+)*|[-+%#@&=<>$€£°?]|\d")
 _RELATIVE = frozenset(
-    "now today yesterday tomorrow tonight currently recently lately soon ago just already yet last next this".split()
+    [
+        "now",
+        "today",
+        "yesterday",
+        "tomorrow",
+        "tonight",
+        "currently",
+        "recently",
+        "lately",
+        "soon",
+        "ago",
+        "just",
+        "already",
+        "yet",
+        "last",
+        "next",
+        "this",
+    ]
 )
 
 
@@ -83,6 +131,13 @@ def claim(text: str) -> tuple[str, ...]:
     words = [_spelt(word) for word in _TOKEN.findall(folded) if word not in _FILLERS]
     acronyms = sorted(word for word in capitals if word.casefold() in words)
     return (*words, *acronyms)
+
+
+def claim_id(text: str) -> UUID:
+    """Return the claim as a hash, by which those who make the same one are found."""
+    return UUID(
+        bytes=hashlib.md5("\x1f".join(claim(text)).encode(), usedforsecurity=False).digest()
+    )
 
 
 def _spelt(word: str) -> str:

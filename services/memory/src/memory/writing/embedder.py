@@ -2,54 +2,175 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
-from collections.abc import Sequence
-from typing import Any
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from contracts.tiers import Tier
 from kit.client import ServiceClient
 from kit.errors import KitError
 
-from memory.domain import DIMENSIONS
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
+from memory.writing.errors import EmbeddingInvalid
+
+if TYPE_CHECKING:
+    from memory.store import Model
+    from memory.writing.models import Models
+    from memory.writing.store import Vector
 
 TIER_HEADER = "X-Lares-Max-Tier"
+# One text that the model chokes on must not hold up the others of its batch: it is looked for by halves, at most so
+# often a batch; what is left then waits for the next.
+CALLS_MAX = 12
+# The gateway's words for an answer that was none, which one text of the batch may have caused.
+_INVALID = frozenset({"inference.backend_invalid", "inference.backend_failed"})
+_PROBE = "The house remembers."
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What came of a batch: vectors by the place of their text, and the places of texts the model does not take."""
+
+    vectors: dict[int, Vector]
+    refused: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """A question's vector, and the model that made it: it may be compared with that model's vectors alone."""
+
+    model: int
+    numbers: Vector
 
 
 class Embedder:
-    """model-gateway's `/v1/embeddings`, for one model."""
+    """model-gateway's `/v1/embeddings`."""
 
-    def __init__(self, client: ServiceClient, model: str) -> None:
+    def __init__(
+        self,
+        client: ServiceClient,
+        models: Models,
+        invalid: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
-        self._model = model
+        self._models = models
+        self._invalid = invalid
 
-    async def embed(self, text: str, tier: Tier, timeout_s: float) -> list[float]:
-        """Return the vector of `text` within `timeout_s`. Raises EmbedderUnavailable, EmbeddingRefused."""
+    async def query(self, text: str, timeout_s: float) -> QueryVector:
+        """Return the vector of a question within `timeout_s`. Raises EmbedderUnavailable, EmbeddingRefused.
+
+        A question can be as private as its answer: it never leaves the house.
+        """
+        model = await self._models.active()
+        try:
+            vectors = await self._ask([text], Tier.SACRED, timeout_s, model.name, model.dimensions)
+        except EmbeddingInvalid as error:
+            raise EmbedderUnavailable(error.reason) from None
+        return QueryVector(model.id, vectors[0])
+
+    async def probe(self, name: str, timeout_s: float) -> Vector:
+        """Return a vector of a model that is not registered yet. Raises EmbedderUnavailable, EmbeddingRefused, EmbeddingInvalid."""
+        return (await self._ask([_PROBE], Tier.CONVENIENCE, timeout_s, name, None))[0]
+
+    async def many(
+        self, texts: Sequence[str], tier: Tier, timeout_s: float, model: Model
+    ) -> Embedded:
+        """Return the vectors of the texts, each call within `timeout_s`. Raises EmbedderUnavailable.
+
+        A batch that is refused is halved until the text at fault stands alone; what could not be tried within the
+        bound on calls is in neither part of the answer.
+        """
+        vectors: dict[int, Vector] = {}
+        refused: list[int] = []
+        spans = [range(len(texts))]
+        for _ in range(CALLS_MAX):
+            if not spans:
+                break
+            span = spans.pop()
+            try:
+                found = await self._ask(
+                    [texts[place] for place in span], tier, timeout_s, model.name, model.dimensions
+                )
+                vectors.update(zip(span, found, strict=True))
+            except EmbedderUnavailable:
+                if not vectors:
+                    raise
+                break
+            except (EmbeddingRefused, EmbeddingInvalid):
+                if len(span) == 1:
+                    refused.append(span[0])
+                else:
+                    middle = len(span) // 2
+                    spans += [span[middle:], span[:middle]]
+        if refused and not vectors:
+            await self._check_well(tier, timeout_s, model)
+        return Embedded(vectors, tuple(refused))
+
+    async def _check_well(self, tier: Tier, timeout_s: float, model: Model) -> None:
+        """Return if the model answers an ordinary text: then the fault is with the texts. Raises EmbedderUnavailable."""
+        try:
+            await self._ask([_PROBE], tier, timeout_s, model.name, model.dimensions)
+        except (EmbeddingRefused, EmbeddingInvalid) as error:
+            raise EmbedderUnavailable(error.reason) from None
+
+    async def _ask(
+        self, texts: list[str], tier: Tier, timeout_s: float, name: str, dimensions: int | None
+    ) -> list[Vector]:
         try:
             reply = await self._client.post(
                 "/v1/embeddings",
-                json={"model": self._model, "input": [text]},
+                json={"model": name, "input": texts, "encoding_format": "base64"},
                 headers={TIER_HEADER: tier.value},
                 timeout_s=timeout_s,
             )
-            return _vector(reply.json())
+            return read_vectors(reply.json(), len(texts), dimensions)
+        except EmbeddingInvalid:
+            self._invalid()
+            raise
         except KitError as error:
+            if error.code in _INVALID:
+                self._invalid()
+                raise EmbeddingInvalid() from error
             # What will not get better by waiting is told apart, so that it is not tried for ever.
             if error.status < 500 and error.status not in (401, 404, 408, 429):
                 raise EmbeddingRefused() from error
             raise EmbedderUnavailable() from error
 
 
-def _vector(body: Any) -> list[float]:
+def read_vectors(body: Any, texts: int, dimensions: int | None) -> list[Vector]:
+    """Return one vector a text, in the texts' order. Raises EmbeddingInvalid.
+
+    Too few, twice the same place, another length than the model's, a NaN, an infinity or only zeros: none of it may
+    ever stand beside a memory.
+    """
     try:
-        numbers: Sequence[Any] = body["data"][0]["embedding"]
-        vector = [float(number) for number in numbers]
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise EmbedderUnavailable("The embedding model gave an answer that is no vector.") from None
-    if (
-        len(vector) not in DIMENSIONS
-        or not all(math.isfinite(number) for number in vector)
-        or not any(vector)
-    ):
-        raise EmbedderUnavailable("The embedding model gave a vector of the wrong kind.")
-    return vector
+        data: list[Any] = body["data"]
+        placed = {int(entry["index"]): _numbers(entry["embedding"]) for entry in data}
+    except (KeyError, TypeError, ValueError, OverflowError, binascii.Error):
+        raise EmbeddingInvalid() from None
+    if len(data) != texts or set(placed) != set(range(texts)):
+        raise EmbeddingInvalid()
+    vectors: list[Vector] = [placed[place] for place in range(texts)]
+    for vector in vectors:
+        if dimensions is not None and len(vector) != dimensions:
+            raise EmbeddingInvalid(
+                f"The embedding model gave {len(vector)} dimensions and is registered with {dimensions}."
+            )
+        if not any(vector) or not all(map(math.isfinite, vector)):
+            raise EmbeddingInvalid()
+    return vectors
+
+
+def _numbers(value: Any) -> array[float]:
+    if isinstance(value, str):
+        numbers = array("f")
+        numbers.frombytes(base64.b64decode(value, validate=True))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
+    return array("f", [float(number) for number in value])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -22,63 +23,121 @@ from memory.domain import (
     parse_namespace,
     parse_tier,
 )
-from memory.errors import Forgotten, KeyInvalid, KeyReused, MemoryNotFound
+from memory.errors import Forgotten, KeyInvalid, KeyReused, MemoryNotFound, PersonNeeded
 from memory.identity import check_room
 from memory.library import Library, now
 from memory.presenting import check_writes, to_memory
 from memory.store import Key, Shelf
 from memory.vault import Vault
+from memory.writing.errors import Junk, TooManyWrites
+from memory.writing.junk import judge
+from memory.writing.limit import WriteLimit
+from memory.writing.merge import Join
 
 KEY_CHARS_MAX = 200
+# A turn such as "Yes!" is kept for what stands beside it, and weighs little by itself.
+TRIVIAL_STRENGTH = 0.25
 
 
 class _KeyTaken(Exception):
     """The Idempotency-Key is bound already: this transaction has nothing to add."""
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What stands before a write: how much one client may write, what is junk, what is said already."""
+
+    limit: WriteLimit
+    join: Join
+    junk: bool
+    refused: Callable[[str], None]
+
+    def spend(self, caller: Caller, memories: int = 1) -> None:
+        """Count a request against its client's allowance. Raises TooManyWrites."""
+        try:
+            self.limit.spend(f"{caller.subject}/{caller.session_id}", memories)
+        except TooManyWrites:
+            self.refused("too_many_writes")
+            raise
+
+    def judge(self, caller: Caller, entry: Entry, *, force: bool) -> Entry:
+        """Return the entry, of little weight if it is a turn that says little. Raises Junk, PersonNeeded.
+
+        Turns of a conversation are kept whatever they say: a thread is evidence as a whole.
+        """
+        if force and caller.kind != "person":
+            raise PersonNeeded()
+        if not self.junk or force:
+            return entry
+        rule = judge(entry.text)
+        if rule is None:
+            return entry
+        if entry.thread is not None:
+            return replace(entry, strength=TRIVIAL_STRENGTH)
+        self.refused(rule.name)
+        raise Junk(f"{rule.why} (rule: {rule.name})")
+
+
 class Remember:
     """`POST /v1/memories`."""
 
-    def __init__(self, library: Library, vault: Vault, wake: Callable[[Tier], None]) -> None:
+    def __init__(
+        self, library: Library, vault: Vault, wake: Callable[[Tier], None], rules: Rules
+    ) -> None:
         self._library = library
         self._vault = vault
         self._wake = wake
+        self._rules = rules
 
     async def __call__(
         self, caller: Caller, request: RememberRequest, key: str | None = None
     ) -> Memory:
         """Return the new memory, or for a repeated key the first one, once it is safely stored.
 
+        What says the same as a memory that is there becomes a source of that one, which is returned as `merged`.
         Raises TextEmpty, TextTooLong, TextUnprintable, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid,
-        NamespaceUnknown, IdentityFull, kit.read_only, TimeInvalid, KeyInvalid, KeyReused, Forgotten, SacredFull.
+        NamespaceUnknown, IdentityFull, kit.read_only, TimeInvalid, KeyInvalid, KeyReused, Forgotten, SacredFull,
+        TooManyWrites, Junk, PersonNeeded.
         """
         check_writes(caller.db_role, caller.read_only)
+        self._rules.spend(caller)
         entry = read_entry(caller, request, now())
         check_tier(caller.db_role, entry.tier)
         await self._library.check_namespace(caller, entry.namespace)
         key_hash = hash_key(key) if key is not None else None
+        request_hash = self._request_hash(entry)
         try:
-            await self._write(caller, entry, key_hash)
+            entry = self._rules.judge(caller, entry, force=request.force)
+            kept, merged = await self._write(caller, entry, key_hash, request_hash)
         except _KeyTaken:
             if key_hash is None:
                 raise
             return await self._first(caller, entry, key_hash)
         self._wake(entry.tier)
-        return to_memory(entry)
+        return to_memory(kept).model_copy(update={"merged": merged})
 
-    async def _write(self, caller: Caller, entry: Entry, key_hash: bytes | None) -> None:
+    async def _write(
+        self, caller: Caller, entry: Entry, key_hash: bytes | None, request_hash: bytes
+    ) -> tuple[Entry, bool]:
+        """Store the entry, or what it says as a source of the memory that says it; return which, and whether it joined."""
         shelf = self._library.shelf(entry.tier)
         async with shelf.pool.as_caller(caller) as conn:
-            await check_room(conn, shelf, None, entry)
-            await shelf.insert(conn, entry)
+            joined = await self._rules.join(conn, caller.db_role, entry)
+            if joined is None:
+                await check_room(conn, shelf, None, entry)
+                await shelf.insert(conn, entry)
+            kept = joined or entry
             await shelf.step_out(conn)
             await shelf.note_subject(conn, entry.subject_id)
             if key_hash is not None and not await shelf.claim_key(
-                conn, caller.subject, key_hash, entry.id, self._request_hash(entry)
+                conn, caller.subject, key_hash, kept.id, request_hash
             ):
                 raise _KeyTaken()
-            await shelf.put_pending(conn, entry)
-            await shelf.announce(conn, entry.id, entry.subject_id, entry.tier, "remembered")
+            if joined is None:
+                await shelf.put_pending(conn, entry)
+            change = "remembered" if joined is None else "merged"
+            await shelf.announce(conn, kept.id, kept.subject_id, kept.tier, change)
+        return kept, joined is not None
 
     async def _first(self, caller: Caller, entry: Entry, key_hash: bytes) -> Memory:
         bound = await self._bound(self._library.shelf(entry.tier), caller.subject, key_hash)

@@ -17,35 +17,46 @@ from kit.clock import Clock
 from kit.errors import KitError
 
 from memory.library import Library
-from memory.store import Pending
+from memory.writing.embed import BATCH_MAX
 from memory.writing.move import Move
+from memory.writing.relate import RELATE_MAX
+from memory.writing.store import PLAIN, SACRED, Due
 
 log = logs.get(__name__)
-CLAIMS_AT_ONCE = 32
-ROUNDS_MAX = 8
+# Enough to keep the model busy while one batch is written, and little enough that no lease ends in the queue.
+LEASED_MAX = 8 * BATCH_MAX
+RELATIONS_AT_ONCE = 4
 PRUNE_SECONDS = 3600.0
 WAKING_CHANGES = frozenset({"remembered", "edited", "moved"})
 
+Queue = Callable[[Due], Awaitable[None]]
+
 
 class Sweep:
-    """Queues due embeddings, ends interrupted moves, drops old keys; until cancelled."""
+    """Queues what is due, ends interrupted moves, drops old keys; until cancelled."""
 
     def __init__(
         self,
         library: Library,
         move: Move,
-        queue: Callable[[Pending], Awaitable[None]],
+        embed: Queue,
+        relate: Queue,
         every_s: float,
         clock: Clock,
     ) -> None:
         self._library = library
         self._move = move
-        self._queue = queue
+        self._embed = embed
+        self._relate = relate
         self._every_s = every_s
         self._clock = clock
         self._woken = asyncio.Event()
         self._sweep_at = 0.0
         self._prune_at = 0.0
+
+    def wake(self) -> None:
+        """Look again now: something was done, so there is room, or something follows."""
+        self._woken.set()
 
     async def follow(self, bus: Bus) -> None:
         """Wake the sweep at every change that may want an embedding, over every restart of Valkey."""
@@ -75,7 +86,7 @@ class Sweep:
 
     async def once(self) -> int:
         """Queue what is due now and return how much; the rest of the housekeeping only when its time has come."""
-        queued = await self._queue_due()
+        queued = await self._queue_embeddings() + await self._queue_relations()
         now = self._clock.monotonic()
         if now >= self._sweep_at:
             self._sweep_at = now + self._every_s
@@ -87,15 +98,23 @@ class Sweep:
                     await shelf.prune_keys(conn)
         return queued
 
-    async def _queue_due(self) -> int:
+    async def _queue_embeddings(self) -> int:
         queued = 0
-        for shelf in (self._library.plain, self._library.sacred):
-            for _ in range(ROUNDS_MAX):
-                async with shelf.pool.own() as conn:
-                    claimed = await shelf.claim_pending(conn, CLAIMS_AT_ONCE)
-                for pending in claimed:
-                    await self._queue(pending)
-                queued += len(claimed)
-                if len(claimed) < CLAIMS_AT_ONCE:
-                    break
+        for shelf, books in ((self._library.plain, PLAIN), (self._library.sacred, SACRED)):
+            async with shelf.pool.own() as conn:
+                claimed = await books.claim_embeddings(conn, LEASED_MAX, BATCH_MAX)
+            for due in claimed:
+                await self._embed(due)
+                queued += len(due.ids)
+        return queued
+
+    async def _queue_relations(self) -> int:
+        queued = 0
+        for _ in range(RELATIONS_AT_ONCE):
+            async with self._library.plain.pool.own() as conn:
+                due = await PLAIN.claim_relations(conn, RELATE_MAX)
+            if due is None:
+                break
+            await self._relate(due)
+            queued += len(due.ids)
         return queued

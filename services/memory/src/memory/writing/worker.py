@@ -1,10 +1,10 @@
-"""The worker's process: Celery takes the jobs, the sweep beside it queues them."""
+"""The worker's process: Celery takes the jobs, and beside it run the sweep that queues them and the change of model."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,23 +17,31 @@ from kit.clock import Clock
 from kit.health import Health
 from kit.worker import celery_app, enqueue, job, serve
 
+from memory.facts.job import Extraction
+from memory.library import Library
 from memory.settings import WorkerSettings
 from memory.stores import open_library
 from memory.vault import Vault
 from memory.writing.embed import Embed
 from memory.writing.embedder import Embedder
+from memory.writing.merge import Duplicates
+from memory.writing.models import Models
 from memory.writing.move import Move
+from memory.writing.reindex import Reindex
+from memory.writing.relate import Follower, Relate
+from memory.writing.store import Due
 from memory.writing.sweep import Sweep
 
 if TYPE_CHECKING:
     from kit.worker import JobsApp
 
-    from memory.store import Pending
-
-EMBED = "memory.embed"
+EMBED, RELATE = "memory.embed", "memory.relate"
 PLAIN_POOL_MAX, SACRED_POOL_MAX = 6, 3
-# Beyond the model's answer: two short transactions, each with its wait for a connection.
+# Beyond the model's answer: short transactions, each with its wait for a connection.
 STORE_SECONDS = 10.0
+# A batch that is halved again and again still ends before its lease does.
+EMBED_SECONDS_MAX = 50.0
+RELATE_SECONDS = 40.0
 
 
 @dataclass
@@ -45,49 +53,100 @@ class Desk:
     broker: Broker
     health: Health
     embed: Embed | None = None
+    relate: Relate | None = None
+    sweep: Sweep | None = None
 
-    async def embed_memory(self, memory_id: str, subject_id: str, tier: str) -> None:
+    async def embed_memories(self, memory_ids: list[str], subject_id: str, tier: str) -> None:
         """The job `memory.embed`: ids in, nothing out."""
-        if self.embed is None:
+        if self.embed is None or self.sweep is None:
             raise RuntimeError("a job ran outside the worker's life")
-        await self.embed(UUID(memory_id), UUID(subject_id), Tier(tier))
+        try:
+            await self.embed(UUID(subject_id), Tier(tier), [UUID(each) for each in memory_ids])
+        finally:
+            self.sweep.wake()
 
-    async def queue(self, pending: Pending) -> None:
-        """Send one embedding to the queue, off the loop: the client blocks. Raises the bus's errors."""
+    async def relate_memories(self, memory_ids: list[str], subject_id: str, tier: str) -> None:
+        """The job `memory.relate`: ids in, nothing out."""
+        if self.relate is None or self.sweep is None:
+            raise RuntimeError("a job ran outside the worker's life")
+        try:
+            await self.relate(UUID(subject_id), Tier(tier), [UUID(each) for each in memory_ids])
+        finally:
+            self.sweep.wake()
+
+    async def queue(self, name: str, due: Due) -> None:
+        """Send a batch to the queue, off the loop: the client blocks. Raises the bus's errors."""
         await asyncio.to_thread(
             enqueue,
             self.app,
-            EMBED,
-            memory_id=str(pending.memory_id),
-            subject_id=str(pending.subject_id),
-            tier=pending.tier.value,
+            name,
+            memory_ids=[str(each) for each in due.ids],
+            subject_id=str(due.subject_id),
+            tier=due.tier.value,
         )
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
-        """Open what jobs need and run the sweep beside them."""
-        vault = Vault(self.settings.sacred_data_key)
+        """Open what jobs need, and run beside them what queues them."""
+        settings, clock = self.settings, Clock()
         async with AsyncExitStack() as stack:
             library = await stack.enter_async_context(
-                open_library(self.settings, vault, PLAIN_POOL_MAX, SACRED_POOL_MAX)
+                open_library(
+                    settings, Vault(settings.sacred_data_key), PLAIN_POOL_MAX, SACRED_POOL_MAX
+                )
             )
             client = await stack.enter_async_context(
-                ServiceClient("model-gateway", self.settings.model_gateway_url, retries=0)
+                ServiceClient("model-gateway", settings.model_gateway_url, retries=0)
             )
             bus = await stack.enter_async_context(Bus.open(self.broker))
-            embedder = Embedder(client, self.settings.embedding_model)
-            self.embed = Embed(library, embedder, self.settings.embed_seconds)
+            models = Models(library, clock)
+            embedder = Embedder(client, models)
+            self.embed = Embed(library, embedder, models, settings.embed_seconds)
+            self.relate = Relate(library, followers(settings, library, models, clock))
+            self.sweep = Sweep(
+                library,
+                Move(library),
+                lambda due: self.queue(EMBED, due),
+                lambda due: self.queue(RELATE, due),
+                settings.sweep_seconds,
+                clock,
+            )
+            reindex = Reindex(
+                library,
+                embedder,
+                models,
+                settings.embedding_model,
+                settings.embed_seconds,
+                settings.sweep_seconds,
+                clock,
+            )
             self.health.register("postgres", library.plain.pool.ping)
-            sweep = Sweep(library, Move(library), self.queue, self.settings.sweep_seconds, Clock())
-            tasks = [asyncio.create_task(sweep.run()), asyncio.create_task(sweep.follow(bus))]
-            try:
+            async with running(self.sweep.run(), self.sweep.follow(bus), reindex.run()):
                 yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                for task in tasks:
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+
+
+def followers(
+    settings: WorkerSettings, library: Library, models: Models, clock: Clock
+) -> tuple[Follower, ...]:
+    """Return what follows a write, in its order: facts, supersession, duplicates."""
+    return (
+        Extraction(library.plain.pool, clock, enabled=True, every_s=settings.sweep_seconds),
+        Duplicates(library, models, settings.merge),
+    )
+
+
+@asynccontextmanager
+async def running(*work: Awaitable[None]) -> AsyncGenerator[None]:
+    """Run these beside the block and cancel them after it."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def run(settings: WorkerSettings) -> int:
@@ -98,7 +157,7 @@ def run(settings: WorkerSettings) -> int:
     )
     app = celery_app("memory", broker, concurrency=settings.tasks_at_once)
     desk = Desk(settings, app, broker, Health("memory-worker", settings.heartbeat_path))
-    job(app, EMBED, tries_max=3, seconds_max=settings.embed_seconds + STORE_SECONDS)(
-        desk.embed_memory
-    )
+    embed_seconds = min(settings.embed_seconds + STORE_SECONDS, EMBED_SECONDS_MAX)
+    job(app, EMBED, tries_max=3, seconds_max=embed_seconds)(desk.embed_memories)
+    job(app, RELATE, tries_max=3, seconds_max=RELATE_SECONDS)(desk.relate_memories)
     return serve(app, desk.open, health=desk.health)
