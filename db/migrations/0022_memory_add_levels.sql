@@ -101,6 +101,8 @@ CREATE INDEX memory_happened ON convenience.memory (subject_id, happened_at DESC
 CREATE INDEX memory_happened ON sensitive.memory (subject_id, happened_at DESC, id DESC);
 CREATE INDEX memory_thread ON convenience.memory (subject_id, namespace, thread, position) WHERE thread IS NOT NULL;
 CREATE INDEX memory_thread ON sensitive.memory (subject_id, namespace, thread, position) WHERE thread IS NOT NULL;
+CREATE INDEX memory_superseded ON convenience.memory (superseded_by) WHERE superseded_by IS NOT NULL;
+CREATE INDEX memory_superseded ON sensitive.memory (superseded_by) WHERE superseded_by IS NOT NULL;
 -- What the consolidator looks through is the little that is not knowledge.
 CREATE INDEX memory_levels ON convenience.memory (subject_id, level, accessed_at) WHERE level <> 'knowledge';
 CREATE INDEX memory_levels ON sensitive.memory (subject_id, level, accessed_at) WHERE level <> 'knowledge';
