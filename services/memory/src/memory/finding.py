@@ -10,7 +10,8 @@ from uuid import UUID
 from contracts.tiers import Tier
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: a search makes hundreds of them, and freezing each costs ten times as much as making it.
+@dataclass(slots=True)
 class Candidate:
     """One memory that an arm of the search found, or that stands next to one.
 

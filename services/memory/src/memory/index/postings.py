@@ -5,7 +5,8 @@ A posting is eight bytes, big-endian: the memory's seq in five, how often it has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Codes = NDArray[np.int64]
+    Scores = NDArray[np.float32]
 
 # BM25's usual constants.
 K1 = 1.2
 B = 0.75
+# A sum for every memory of a person with more than this would be more memory than a search may take.
+DENSE_MAX = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +33,23 @@ class Said:
     frequency: Mapping[str, int]
     codes: Mapping[str, Codes]
 
-    def terms_of(self, seqs: Sequence[int]) -> dict[int, dict[str, float]]:
+    def terms_of(self, seqs: Iterable[int]) -> dict[int, dict[str, float]]:
         """Return for each memory how often it has each term that was read; those without any are left out."""
         import numpy as np
 
         found: dict[int, dict[str, float]] = {}
-        wanted = np.asarray(sorted(seqs), dtype=np.int64)
+        wanted = np.sort(np.fromiter(seqs, dtype=np.int64))
+        least = wanted << 24
         for term, codes in self.codes.items():
-            places = np.searchsorted(codes, wanted << 24)
-            held = np.minimum(places, len(codes) - 1)
-            hits = np.nonzero(codes[held] >> 24 == wanted)[0]
-            for seq, code in zip(wanted[hits].tolist(), codes[held[hits]].tolist(), strict=True):
-                found.setdefault(seq, {})[term] = float(code >> 16 & 255)
+            held = codes[np.minimum(np.searchsorted(codes, least), len(codes) - 1)]
+            mine = held >> 24 == wanted
+            uses = (held[mine] >> 16 & 255).tolist()
+            for seq, count in zip(wanted[mine].tolist(), uses, strict=True):
+                terms = found.get(seq)
+                if terms is None:
+                    found[seq] = {term: float(count)}
+                else:
+                    terms[term] = float(count)
         return found
 
 
@@ -89,21 +98,21 @@ def best(
     for tier, each in said.items():
         if not each.codes:
             continue
-        seqs: list[Codes] = []
-        parts: list[NDArray[np.float64]] = []
+        parts: list[tuple[Codes, Scores]] = []
         for term, codes in each.codes.items():
-            uses, size = codes >> 16 & 255, codes & 65535
+            uses = (codes >> 16 & 255).astype(np.float32)
+            size = (codes & 65535).astype(np.float32)
             seen = frequency[term]
-            idf = np.log1p((max(rows, seen) - seen + 0.5) / (seen + 0.5))
-            parts.append(idf * uses * (K1 + 1) / (uses + K1 * (1 - B + B * size / average)))
-            seqs.append(codes >> 24)
-        numbers, scores = _summed(np.concatenate(seqs), np.concatenate(parts))
-        if only is not None:
-            passing = np.isin(numbers, np.asarray(only.get(tier, ()), dtype=np.int64))
-            numbers, scores = numbers[passing], scores[passing]
-        if len(scores) > limit:
-            top = np.argpartition(scores, len(scores) - limit)[-limit:]
-            numbers, scores = numbers[top], scores[top]
+            idf = math.log1p((max(rows, seen) - seen + 0.5) / (seen + 0.5))
+            # In place: doubles would be twice the work.
+            size *= K1 * B / average
+            size += K1 * (1 - B)
+            size += uses
+            uses *= idf * (K1 + 1)
+            uses /= size
+            parts.append((codes >> 24, uses))
+        allowed = None if only is None else np.asarray(only.get(tier, ()), dtype=np.int64)
+        numbers, scores = _top(parts, limit, allowed)
         found += [
             (tier, number, score)
             for number, score in zip(numbers.tolist(), scores.tolist(), strict=True)
@@ -112,7 +121,7 @@ def best(
     return found[:limit]
 
 
-def frequencies(said: Any) -> dict[str, int]:
+def frequencies(said: Iterable[Said]) -> dict[str, int]:
     """Return in how many memories of all tiers each term is."""
     total: dict[str, int] = {}
     for each in said:
@@ -121,10 +130,52 @@ def frequencies(said: Any) -> dict[str, int]:
     return total
 
 
-def _summed(numbers: Codes, scores: NDArray[np.float64]) -> tuple[Codes, NDArray[np.float64]]:
+def _top(
+    parts: Sequence[tuple[Codes, Scores]], limit: int, allowed: Codes | None
+) -> tuple[Codes, Scores]:
+    """Return the memories with the greatest sums, at most `limit`, of those that are allowed; in no order."""
+    import numpy as np
+
+    first = int(min(numbers[0] for numbers, _ in parts))
+    span = int(max(numbers[-1] for numbers, _ in parts)) - first + 1
+    if span > DENSE_MAX:
+        numbers, scores = _summed(parts)
+        if allowed is not None:
+            passing = np.isin(numbers, allowed)
+            numbers, scores = numbers[passing], scores[passing]
+        return _greatest(numbers, scores, limit)
+    # One cell per memory between the first and the last: adding up needs no sorting.
+    sums = np.zeros(span, dtype=np.float32)
+    for numbers, scores in parts:
+        sums[numbers - first] += scores
+    if allowed is not None:
+        places = np.unique(allowed) - first
+        places = places[(places >= 0) & (places < span)]
+        places = places[sums[places] > 0]
+        return _greatest(places + first, sums[places], limit)
+    # The rarest term's memories give a score that the best ones must reach; few of the others do.
+    rarest = sums[min(parts, key=lambda part: len(part[0]))[0] - first]
+    floor = np.partition(rarest, len(rarest) - limit)[-limit] if len(rarest) > limit else 0.0
+    places = np.flatnonzero(sums >= max(floor, np.finfo(np.float32).tiny))
+    return _greatest(places + first, sums[places], limit)
+
+
+def _greatest(numbers: Codes, scores: Scores, limit: int) -> tuple[Codes, Scores]:
+    import numpy as np
+
+    if len(scores) > limit:
+        # Ties go to the newest, so that the same question has the same answer.
+        top = np.lexsort((numbers, scores))[-limit:]
+        return numbers[top], scores[top]
+    return numbers, scores
+
+
+def _summed(parts: Sequence[tuple[Codes, Scores]]) -> tuple[Codes, Scores]:
     """Return each number once, with the sum of its scores."""
     import numpy as np
 
+    numbers = np.concatenate([each for each, _ in parts])
+    scores = np.concatenate([each for _, each in parts])
     # Runs in order, one per term: merging them is what a stable sort is best at.
     order = np.argsort(numbers, kind="stable")
     numbers, scores = numbers[order], scores[order]

@@ -1,6 +1,8 @@
 -- Statements are written for convenience; search.py says the same of sensitive, and joins both where both are asked.
 -- In every statement on memories $1 to $9 are the filters: namespaces, levels, source kinds, threads, since, until,
--- whether archived ones count, whether superseded ones count, and ids. What is null asks nothing.
+-- whether archived ones count, whether superseded ones count, and ids. What is null asks nothing. Every statement that
+-- reads memories answers in one shape: beside which one it stands (of) and where (side: -1 before, 1 after, 0 found
+-- itself, 2 wanted by its id), its vector or its nearness, and the memory in the order of `finding.Candidate`.
 
 -- name: lexemes
 -- role: lares_app
@@ -33,8 +35,9 @@ UNION ALL
 SELECT lexeme, count(*), 0,
        string_agg(memory.posting(seq, cardinality(positions), words), ''::bytea ORDER BY seq)
 FROM (SELECT seq, words, lexemes FROM fresh
-      WHERE lexemes @@ (SELECT string_agg('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
-                        FROM unnest($1::text[]) AS term)
+      WHERE lexemes @@ (
+          SELECT string_agg('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''', ' | ')::tsquery
+          FROM unnest($1::text[]) AS term)
       OFFSET 0) AS matching, unnest(lexemes)
 WHERE lexeme = ANY ($1)
 GROUP BY lexeme
@@ -43,11 +46,21 @@ SELECT '', coalesce(sum(rows), 0)::bigint, coalesce(sum(words), 0)::bigint, NULL
 FROM (SELECT rows, words FROM convenience.posting_total WHERE $2::text[] IS NULL OR namespace = ANY ($2)
       UNION ALL SELECT count(*), sum(words) FROM fresh) AS total;
 
+-- name: naming
+-- role: lares_app
+-- database: lares
+-- The memories in which something is named: $1 are the roots of entities.
+SELECT DISTINCT mention.memory_id
+FROM convenience.entity
+JOIN convenience.mention ON mention.entity_id = entity.id
+WHERE entity.root = ANY ($1::uuid[])
+LIMIT $2;
+
 -- name: passing
 -- role: lares_app
 -- database: lares
 -- Which memories the filters let through, as long as they are few.
-SELECT m.seq, m.id FROM convenience.memory AS m
+SELECT m.seq FROM convenience.memory AS m
 WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
   AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
   AND ($2::text[] IS NULL OR m.level = ANY ($2))
@@ -62,30 +75,30 @@ LIMIT $10;
 -- name: found
 -- role: lares_app
 -- database: lares
--- The memories of these numbers, and those beside the first of them in a conversation.
+-- The memories of these numbers, and those beside the first of them in a conversation, each with its vector.
 WITH hit AS MATERIALIZED (
-    SELECT id, seq, subject_id, namespace, thread, position FROM convenience.memory WHERE seq = ANY ($11::bigint[])
-), wanted AS MATERIALIZED (
-    SELECT id FROM hit
-    UNION
-    SELECT near.id
-    FROM (SELECT * FROM hit WHERE seq = ANY ($12::bigint[]) AND thread IS NOT NULL) AS hit
-    CROSS JOIN LATERAL (
-        (SELECT n.id FROM convenience.memory AS n
-         WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-           AND n.position < hit.position
-         ORDER BY n.position DESC LIMIT $10)
-        UNION ALL
-        (SELECT n.id FROM convenience.memory AS n
-         WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-           AND n.position > hit.position
-         ORDER BY n.position LIMIT $10)) AS near
+    SELECT * FROM convenience.memory WHERE seq = ANY ($11::bigint[])
 )
-SELECT m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+SELECT m.of, m.side, halfvec_send(v.embedding) AS vector,
+       m.seq, m.id, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
        m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
-       m.superseded_by, m.superseded_at
-FROM wanted
-JOIN convenience.memory AS m ON m.id = wanted.id
+       m.superseded_by, m.superseded_at, m.namespace
+FROM (SELECT NULL::uuid AS of, 0 AS side, hit.* FROM hit
+      UNION ALL
+      SELECT hit.id, beside.*
+      FROM (SELECT * FROM hit WHERE seq = ANY ($12::bigint[]) AND thread IS NOT NULL) AS hit
+      CROSS JOIN LATERAL (
+          (SELECT -1 AS side, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position < hit.position
+           ORDER BY n.position DESC LIMIT 1)
+          UNION ALL
+          (SELECT 1, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position > hit.position
+           ORDER BY n.position LIMIT 1)) AS beside
+     ) AS m
+LEFT JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $10::smallint
 WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
   AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
   AND ($2::text[] IS NULL OR m.level = ANY ($2))
@@ -99,10 +112,10 @@ WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) 
 -- name: meant_indexed
 -- role: lares_app
 -- database: lares
--- Nearest first along the index, past whatever the filters stop; then what stands beside them, and the nearness of
--- those that are known already ($13). The vector is read in a sub-select, once. Ids in $16 are wanted besides.
+-- Nearest first along the index, past whatever the filters stop; then what stands beside the first of them, and what is
+-- wanted besides ($14). The vector is read in a sub-select, once.
 WITH hit AS MATERIALIZED (
-    SELECT m.id, m.subject_id, m.namespace, m.thread, m.position, v.distance
+    SELECT m.*, v.distance
     FROM (SELECT memory_id, embedding::halfvec(384) <=> (SELECT $10::real[]::halfvec(384)) AS distance
           FROM convenience.memory_vector
           WHERE vector_dims(embedding) = 384 AND model % 2 = 1 AND model = $11::smallint
@@ -119,38 +132,33 @@ WITH hit AS MATERIALIZED (
       AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
     ORDER BY v.distance
     LIMIT $12
-), every AS MATERIALIZED (
-    SELECT id, bool_or(hit) AS hit, bool_or(known) AS known
-    FROM (
-        SELECT id, true AS hit, false AS known FROM hit
-        UNION ALL
-        SELECT near.id, false, false
-        FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $14) AS hit
-        CROSS JOIN LATERAL (
-            (SELECT n.id FROM convenience.memory AS n
-             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-               AND n.position < hit.position
-             ORDER BY n.position DESC LIMIT $15)
-            UNION ALL
-            (SELECT n.id FROM convenience.memory AS n
-             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-               AND n.position > hit.position
-             ORDER BY n.position LIMIT $15)) AS near
-        UNION ALL
-        SELECT id, false, true FROM unnest($13::uuid[]) AS id
-        UNION ALL
-        SELECT id, false, false FROM unnest($16::uuid[]) AS id
-    ) AS one
-    GROUP BY id
 )
-SELECT every.id AS key, every.hit, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))) AS cosine,
-       m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+SELECT NULL::uuid AS of, 0 AS side, 1 - hit.distance AS cosine,
+       hit.seq, hit.id, hit.text, hit.word_count, hit.thread, hit.position, hit.speaker, hit.occurred_at,
+       hit.created_at, hit.level, hit.strength, hit.accesses, hit.accessed_at, hit.valid_from, hit.valid_to,
+       hit.superseded_by, hit.superseded_at, hit.namespace
+FROM hit
+UNION ALL
+SELECT m.of, m.side, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))),
+       m.seq, m.id, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
        m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
-       m.superseded_by, m.superseded_at
-FROM every
-LEFT JOIN convenience.memory_vector AS v ON v.memory_id = every.id AND v.model = $11::smallint
-LEFT JOIN convenience.memory AS m ON m.id = every.id AND NOT every.known
-  AND (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+       m.superseded_by, m.superseded_at, m.namespace
+FROM (SELECT hit.id AS of, beside.*
+      FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $13) AS hit
+      CROSS JOIN LATERAL (
+          (SELECT -1 AS side, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position < hit.position
+           ORDER BY n.position DESC LIMIT 1)
+          UNION ALL
+          (SELECT 1, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position > hit.position
+           ORDER BY n.position LIMIT 1)) AS beside
+      UNION ALL
+      SELECT NULL, 2, wanted.* FROM convenience.memory AS wanted WHERE id = ANY ($14::uuid[])) AS m
+LEFT JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $11::smallint
+WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
   AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
   AND ($2::text[] IS NULL OR m.level = ANY ($2))
   AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
@@ -165,52 +173,49 @@ LEFT JOIN convenience.memory AS m ON m.id = every.id AND NOT every.known
 -- database: lares
 -- The same by comparing every memory that passes: k of k, always.
 WITH hit AS MATERIALIZED (
-    SELECT m.id, m.subject_id, m.namespace, m.thread, m.position, v.embedding <=> (SELECT $10::real[]::halfvec(384)) AS distance
-    FROM convenience.memory AS m
-    JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $11::smallint
-    WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
-      AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
-      AND ($2::text[] IS NULL OR m.level = ANY ($2))
-      AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
-      AND ($4::text[] IS NULL OR m.thread = ANY ($4))
-      AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
-      AND ($6::timestamptz IS NULL OR m.happened_at < $6)
-      AND ($8::boolean OR m.superseded_by IS NULL)
-      AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
-    ORDER BY distance, m.id
-    LIMIT $12
-), every AS MATERIALIZED (
-    SELECT id, bool_or(hit) AS hit, bool_or(known) AS known
-    FROM (
-        SELECT id, true AS hit, false AS known FROM hit
-        UNION ALL
-        SELECT near.id, false, false
-        FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $14) AS hit
-        CROSS JOIN LATERAL (
-            (SELECT n.id FROM convenience.memory AS n
-             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-               AND n.position < hit.position
-             ORDER BY n.position DESC LIMIT $15)
-            UNION ALL
-            (SELECT n.id FROM convenience.memory AS n
-             WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
-               AND n.position > hit.position
-             ORDER BY n.position LIMIT $15)) AS near
-        UNION ALL
-        SELECT id, false, true FROM unnest($13::uuid[]) AS id
-        UNION ALL
-        SELECT id, false, false FROM unnest($16::uuid[]) AS id
-    ) AS one
-    GROUP BY id
+    SELECT m.*, v.distance
+    FROM (SELECT m.id, v.embedding <=> (SELECT $10::real[]::halfvec(384)) AS distance
+          FROM convenience.memory AS m
+          JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $11::smallint
+          WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+            AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+            AND ($2::text[] IS NULL OR m.level = ANY ($2))
+            AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+            AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+            AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+            AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+            AND ($8::boolean OR m.superseded_by IS NULL)
+            AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
+          ORDER BY distance, m.id
+          LIMIT $12) AS v
+    JOIN convenience.memory AS m ON m.id = v.id
 )
-SELECT every.id AS key, every.hit, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))) AS cosine,
-       m.id, m.seq, m.namespace, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
+SELECT NULL::uuid AS of, 0 AS side, 1 - hit.distance AS cosine,
+       hit.seq, hit.id, hit.text, hit.word_count, hit.thread, hit.position, hit.speaker, hit.occurred_at,
+       hit.created_at, hit.level, hit.strength, hit.accesses, hit.accessed_at, hit.valid_from, hit.valid_to,
+       hit.superseded_by, hit.superseded_at, hit.namespace
+FROM hit
+UNION ALL
+SELECT m.of, m.side, 1 - (v.embedding <=> (SELECT $10::real[]::halfvec(384))),
+       m.seq, m.id, m.text, m.word_count, m.thread, m.position, m.speaker, m.occurred_at,
        m.created_at, m.level, m.strength, m.accesses, m.accessed_at, m.valid_from, m.valid_to,
-       m.superseded_by, m.superseded_at
-FROM every
-LEFT JOIN convenience.memory_vector AS v ON v.memory_id = every.id AND v.model = $11::smallint
-LEFT JOIN convenience.memory AS m ON m.id = every.id AND NOT every.known
-  AND (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+       m.superseded_by, m.superseded_at, m.namespace
+FROM (SELECT hit.id AS of, beside.*
+      FROM (SELECT * FROM hit WHERE thread IS NOT NULL ORDER BY distance LIMIT $13) AS hit
+      CROSS JOIN LATERAL (
+          (SELECT -1 AS side, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position < hit.position
+           ORDER BY n.position DESC LIMIT 1)
+          UNION ALL
+          (SELECT 1, n.* FROM convenience.memory AS n
+           WHERE n.subject_id = hit.subject_id AND n.namespace = hit.namespace AND n.thread = hit.thread
+             AND n.position > hit.position
+           ORDER BY n.position LIMIT 1)) AS beside
+      UNION ALL
+      SELECT NULL, 2, wanted.* FROM convenience.memory AS wanted WHERE id = ANY ($14::uuid[])) AS m
+LEFT JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $11::smallint
+WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
   AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
   AND ($2::text[] IS NULL OR m.level = ANY ($2))
   AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))

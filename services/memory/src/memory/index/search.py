@@ -7,44 +7,47 @@ few is compared as a whole, and what is many is walked through until there are e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from contracts.tiers import Tier
-from kit import sql
 from kit.pool import Connection
 
 from memory.domain import Filters
 from memory.finding import Candidate, Corpus
-from memory.index import postings
+from memory.index import postings, statements
 from memory.index.postings import Said
+from memory.index.vectors import cosines
 
-# Up to here all that pass are compared: measured, dearer than the index only above it.
+PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
+# Up to here all that pass are compared: measured, the index is cheaper only above it.
 EXACT_ROWS_MAX = 10_000
 TERMS_MAX = 64
 # Eight bytes each, read by one query in one tier; terms beyond are too frequent to tell memories apart.
 POSTINGS_MAX = 150_000
 # So many of each arm's best have their neighbours looked at.
 AROUND = 64
+# As many as may have an entity named in them and be filtered by it.
+NAMED_MAX = 50_000
 EF_SEARCH = 200
-DIMENSIONS = (256, 384, 512, 768, 1024)
-_SCAN_MAX = 40_000
-_STATEMENTS = sql.load(Path(__file__).with_name("queries.sql"))
-_PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
-_NOTHING = Said(0, 0, {}, {})
-
-
-def statements() -> Mapping[str, sql.Query]:
-    """Return every statement by name, with the role and database it is prepared under."""
-    return _STATEMENTS
+# How far the index is walked past what does not pass, before everything is compared instead.
+SCAN_MAX = 40_000
+# The columns of what a statement answers, after the name of the tier.
+_OF, _SIDE, _VECTOR, _SEQ, _ID, _TEXT = range(1, 7)
+_TIERS = {tier.value: tier for tier in PLAIN}
+# One plan for all: planning anew costs as much as most of these statements.
+_SETTINGS = (
+    "SET LOCAL plan_cache_mode = force_generic_plan;"
+    f" SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = strict_order;"
+    f" SET LOCAL hnsw.max_scan_tuples = {SCAN_MAX}"
+)
 
 
 async def lexemes(conn: Connection, text: str) -> list[str]:
     """Return the terms of `text` as the index knows them, each once."""
-    return list(await conn.fetchval(_STATEMENTS.lexemes, text))[:TERMS_MAX]
+    return list(await conn.fetchval(statements.NAMED.lexemes, text))[:TERMS_MAX]
 
 
 async def search(
@@ -57,32 +60,40 @@ async def search(
     model: int = 1,
 ) -> tuple[list[Candidate], Corpus]:
     """Return what both arms find, each at least `limit` when so many exist, with their neighbours, and the corpus."""
-    look = Search(filters, limit)
+    look = Search(filters, limit, model)
     await look.say(conn, terms)
     if vector is not None:
-        await look.mean(conn, vector, model)
+        await look.mean(conn, vector)
     return look.outcome()
 
 
 class Search:
-    """One search over the plain tiers a caller asked for; `say`, then `mean`, then `outcome`."""
+    """One search over the plain tiers a caller asked for, in one transaction: `say`, then `mean`, then `outcome`."""
 
-    def __init__(self, filters: Filters, limit: int, window: int = 1) -> None:
+    def __init__(self, filters: Filters, limit: int, model: int = 1) -> None:
         self._filters = filters
-        self._tiers = tuple(tier for tier in _PLAIN if tier in filters.tiers)
+        self._tiers = tuple(tier for tier in PLAIN if tier in filters.tiers)
         self._limit = limit
-        self._window = window
+        self._model = model
+        self._ids: list[UUID] | None = None
         self._said: dict[Tier, Said] = {}
-        self._found: dict[tuple[Tier, UUID], Any] = {}
-        self._cosines: dict[tuple[Tier, UUID], float] = {}
+        # By id; a memory found twice is kept as it was found first.
+        self._found: dict[UUID, Any] = {}
+        self._terms: dict[UUID, Mapping[str, float]] = {}
+        self._cosines: dict[UUID, float] = {}
+        self._before: dict[UUID, UUID] = {}
+        self._after: dict[UUID, UUID] = {}
         # Which memories pass, where that is a small part of all; None when they are many or all.
         self._passing: dict[Tier, list[int]] | None = None
         self._exact = False
 
     async def say(self, conn: Connection, terms: Sequence[str]) -> None:
-        """Find by words. It also decides how the vector arm will go, so it runs first and without terms too."""
+        """Find by words. It also decides how the vector arm will go, so it runs first, and without terms too."""
         if not self._tiers:
             return
+        await conn.execute(_SETTINGS)
+        if self._filters.entities is not None:
+            self._ids = await self._naming(conn, self._filters.entities)
         asked = list(dict.fromkeys(terms))[:TERMS_MAX]
         rows = await conn.fetch(
             self._statement("said"), asked, _texts(self._filters.namespaces), POSTINGS_MAX
@@ -98,35 +109,53 @@ class Search:
             await self._read_on(conn, passed)
 
     async def mean(
-        self, conn: Connection, vector: Sequence[float], model: int, extra: Sequence[UUID] = ()
+        self, conn: Connection, vector: Sequence[float], extra: Sequence[UUID] = ()
     ) -> None:
-        """Find by meaning, and say of everything found by words, and of `extra`, how near it is."""
+        """Find by meaning, say of everything found by words how near it is, and add the memories in `extra`."""
         if not self._tiers:
             return
-        if not self._exact:
-            await conn.execute(
-                f"SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = strict_order;"
-                f" SET LOCAL hnsw.max_scan_tuples = {_SCAN_MAX}"
-            )
         name = "meant_exact" if self._exact else "meant_indexed"
-        near = await self._near(conn, name, vector, model, extra)
-        if near < self._limit and not self._exact:
+        asked = asyncio.ensure_future(self._near(conn, name, vector, extra))
+        # The statement is on its way; what is known already is worked through while Postgres is busy.
+        await asyncio.sleep(0)
+        try:
+            self._cosines = cosines(
+                {ident: row[_VECTOR] for ident, row in self._found.items()}, vector
+            )
+            self._count()
+        finally:
+            rows = await asked
+        if not self._exact and sum(row["side"] == 0 for row in rows) < self._limit:
             # The index gave up among rows that do not pass.
-            await self._near(conn, "meant_exact", vector, model, ())
+            rows += await self._near(conn, "meant_exact", vector, ())
+        self._keep(rows)
+        for row in rows:
+            if row[_VECTOR] is not None:
+                self._cosines.setdefault(row[_ID], row[_VECTOR])
 
     def outcome(self) -> tuple[list[Candidate], Corpus]:
         """Return everything found, in no order, and what BM25 needs to know of the corpus."""
-        by_tier: dict[Tier, list[int]] = {}
-        for (tier, _), row in self._found.items():
-            by_tier.setdefault(tier, []).append(row["seq"])
-        terms = {tier: self._said[tier].terms_of(seqs) for tier, seqs in by_tier.items()}
+        self._count()
         found = [
-            _candidate(tier, row, self._cosines.get((tier, ident)), terms[tier].get(row["seq"], {}))
-            for (tier, ident), row in self._found.items()
+            Candidate(
+                ident,
+                _TIERS[row[0]],
+                row[_TEXT],
+                self._cosines.get(ident),
+                self._terms[ident],
+                *row[_TEXT + 1 :],
+                before=self._before.get(ident),
+                after=self._after.get(ident),
+            )
+            for ident, row in self._found.items()
         ]
         said = self._said.values()
         rows, words = sum(each.rows for each in said), sum(each.words for each in said)
         return found, Corpus(rows, words / rows if rows else 1.0, postings.frequencies(said))
+
+    async def _naming(self, conn: Connection, entities: Sequence[UUID]) -> list[UUID]:
+        rows = await conn.fetch(self._statement("naming"), list(entities), NAMED_MAX)
+        return [row["memory_id"] for row in rows]
 
     async def _weigh(self, conn: Connection) -> None:
         """Decide whether what passes is few enough to be compared as a whole."""
@@ -138,57 +167,56 @@ class Search:
             self._exact = True
             self._passing = {tier: [] for tier in self._tiers}
             for row in rows:
-                self._passing[Tier(row["tier"])].append(row["seq"])
+                self._passing[_TIERS[row["tier"]]].append(row["seq"])
 
     async def _read(self, conn: Connection, best: Sequence[tuple[Tier, int, float]]) -> int:
         """Read what the filters let through of `best`, and its neighbours; return how many of `best` that were."""
         if not best:
             return 0
-        places = {(tier, seq) for tier, seq, _ in best}
         seqs: list[list[int]] = []
         for tier in self._tiers:
             seqs.append([seq for each, seq, _ in best if each is tier])
             seqs.append([seq for each, seq, _ in best[:AROUND] if each is tier])
-        rows = await conn.fetch(self._statement("found"), *self._arguments(), self._window, *seqs)
+        rows = await conn.fetch(self._statement("found"), *self._arguments(), self._model, *seqs)
         self._keep(rows)
-        return sum((Tier(row["tier"]), row["seq"]) in places for row in rows)
+        return sum(row["side"] == 0 for row in rows)
 
     async def _read_on(self, conn: Connection, passed: int) -> None:
         """Walk on through what shares words, until enough of it passes or there is no more."""
-        ranked = postings.best(self._said, POSTINGS_MAX)
+        ranked = postings.best(self._said, POSTINGS_MAX * len(self._tiers))
         start, step = self._limit, self._limit * 8
         while start < len(ranked) and passed < self._limit:
             passed += await self._read(conn, ranked[start : start + step])
             start, step = start + step, step * 4
 
     async def _near(
-        self,
-        conn: Connection,
-        name: str,
-        vector: Sequence[float],
-        model: int,
-        extra: Sequence[UUID],
-    ) -> int:
-        rows = await conn.fetch(
-            _shaped(self._statement(name), len(vector), model),
-            *self._arguments(),
-            list(vector),
-            model,
-            self._limit,
-            [ident for _, ident in self._found],
-            AROUND,
-            self._window,
-            list(extra),
-        )
-        self._keep(row for row in rows if row["id"] is not None)
-        for row in rows:
-            if row["cosine"] is not None:
-                self._cosines[Tier(row["tier"]), row["key"]] = row["cosine"]
-        return sum(row["hit"] for row in rows)
+        self, conn: Connection, name: str, vector: Sequence[float], extra: Sequence[UUID]
+    ) -> list[Any]:
+        text = statements.shaped(self._statement(name), len(vector), self._model)
+        asked = (list(vector), self._model, self._limit, AROUND, list(extra))
+        return await conn.fetch(text, *self._arguments(), *asked)
 
-    def _keep(self, rows: Iterable[Any]) -> None:
+    def _keep(self, rows: Sequence[Any]) -> None:
+        """Note what was found and what it stands beside."""
         for row in rows:
-            self._found.setdefault((Tier(row["tier"]), row["id"]), row)
+            ident, neighbour = row[_ID], row[_OF]
+            self._found.setdefault(ident, row)
+            if neighbour is not None:
+                earlier, later = (ident, neighbour) if row[_SIDE] < 0 else (neighbour, ident)
+                self._before[later], self._after[earlier] = earlier, later
+
+    def _count(self) -> None:
+        """Look up the terms of everything found that has not been counted yet."""
+        for tier, said in self._said.items():
+            name = tier.value
+            waiting = {
+                row[_SEQ]: ident
+                for ident, row in self._found.items()
+                if row[0] == name and ident not in self._terms
+            }
+            terms = said.terms_of(waiting)
+            for seq, ident in waiting.items():
+                self._terms[ident] = terms.get(seq, {})
 
     def _arguments(self) -> tuple[Any, ...]:
         filters = self._filters
@@ -201,11 +229,11 @@ class Search:
             filters.until,
             filters.archived,
             filters.superseded,
-            None,
+            self._ids,
         )
 
     def _statement(self, name: str) -> str:
-        return _joined(name, self._tiers)
+        return statements.joined(name, self._tiers)
 
 
 def _narrow(filters: Filters) -> bool:
@@ -226,51 +254,3 @@ def _narrow(filters: Filters) -> bool:
 def _texts(words: Iterable[str] | None) -> list[str] | None:
     # The driver takes exactly `str`, and a level is a subclass of it.
     return None if words is None else [str(word) for word in words]
-
-
-@cache
-def _joined(name: str, tiers: tuple[Tier, ...]) -> str:
-    """Return a statement over several tiers at once: a round trip costs more than most of them."""
-    parts: list[str] = []
-    for number, tier in enumerate(tiers):
-        text = str(_STATEMENTS[name]).replace("convenience.", f"{tier.value}.")
-        if name == "found" and number:
-            # Numbers of memories are a tier's own.
-            text = text.replace("$11::", "$13::").replace("$12::", "$14::")
-        parts.append(f"SELECT '{tier.value}' AS tier, each.* FROM ({text}) AS each")  # noqa: S608
-    return " UNION ALL ".join(parts)
-
-
-@cache
-def _shaped(text: str, dimensions: int, model: int) -> str:
-    """Return a statement on vectors for one length and slot, as the index of that length and slot is defined."""
-    if dimensions not in DIMENSIONS:
-        raise ValueError("there is no index for vectors of this length")
-    return text.replace("(384)", f"({dimensions})").replace(
-        "= 384 AND model % 2 = 1", f"= {dimensions} AND model % 2 = {model % 2}"
-    )
-
-
-def _candidate(tier: Tier, row: Any, cosine: float | None, terms: Mapping[str, float]) -> Candidate:
-    return Candidate(
-        id=row["id"],
-        tier=tier,
-        text=row["text"],
-        cosine=cosine,
-        terms=terms,
-        words=row["word_count"],
-        thread=row["thread"],
-        position=row["position"],
-        speaker=row["speaker"],
-        occurred_at=row["occurred_at"],
-        created_at=row["created_at"],
-        level=row["level"],
-        strength=row["strength"],
-        accesses=row["accesses"],
-        accessed_at=row["accessed_at"],
-        valid_from=row["valid_from"],
-        valid_to=row["valid_to"],
-        superseded_by=row["superseded_by"],
-        superseded_at=row["superseded_at"],
-        namespace=row["namespace"],
-    )
