@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from kit.pool import DataUnavailable, Pool, RoleRefused, is_connection_loss
+from kit.pool import DataSlow, DataUnavailable, Pool, RoleRefused, is_connection_loss
 from kit.testing.data import Postgres
 
 pytestmark = pytest.mark.integration
@@ -172,6 +172,33 @@ async def test_a_transaction_cut_off_in_the_middle_is_a_coded_503(pg: Postgres) 
                 await admin.execute(f"SELECT pg_terminate_backend({pid})")
                 await admin.close()
                 await connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET LOCAL statement_timeout = '50ms'; SELECT pg_sleep(5)",
+        "SET LOCAL lock_timeout = '50ms'; SELECT pg_advisory_xact_lock(77, 1)",
+    ],
+)
+async def test_a_statement_or_lock_that_takes_too_long_is_a_coded_503_to_try_again(
+    pg: Postgres, statement: str
+) -> None:
+    async with await Pool.open(pg.database("svc_memory")) as pool, pool.own() as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(77, 1)")
+        with pytest.raises(DataSlow) as caught:
+            async with pool.own() as connection:
+                await connection.execute(statement)
+        assert (caught.value.code, caught.value.status) == ("data.slow", 503)
+        assert caught.value.headers["Retry-After"]
+
+
+async def test_what_the_driver_stops_waiting_for_is_the_same_503(pg: Postgres) -> None:
+    async with await Pool.open(pg.database("svc_memory"), command_timeout_s=0.1) as pool:
+        with pytest.raises(DataSlow):
+            async with pool.own() as connection:
+                await connection.execute("SELECT pg_sleep(5)")
+        await pool.ping()
 
 
 def test_a_driver_that_lost_its_place_has_lost_the_connection() -> None:

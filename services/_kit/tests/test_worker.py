@@ -227,7 +227,12 @@ def test_a_message_with_content_is_refused_by_the_worker_too(
 
 @pytest.mark.integration
 def test_only_ids_and_short_words_can_be_sent(app: Celery, valkey: Valkey) -> None:
-    for bad in ("two words", "x" * 65, "line\nbreak", {"a": 1}, ["a"], b"bytes", object()):
+    too_many = [str(uuid4()) for _ in range(33)]
+    nested = [[str(uuid4())]]
+    for bad in (
+        *("two words", "x" * 65, "line\nbreak", b"bytes", object()),
+        *({"a": 1}, ["a"], ["two words"], too_many, nested),
+    ):
         with pytest.raises(ContentRefused):
             enqueue(app, "test.quick", memory_id=bad)
         with pytest.raises(ContentRefused):
@@ -238,6 +243,8 @@ def test_only_ids_and_short_words_can_be_sent(app: Celery, valkey: Valkey) -> No
     enqueue(app, "test.quick", memory_id=uuid4(), n=3, again=True)
     [message] = valkey.client().lrange("memory:celery:jobs", 0, -1)
     assert '"result' not in message
+    enqueue(app, "test.quick", memory_id=[str(uuid4()) for _ in range(32)])
+    assert valkey.client().llen("memory:celery:jobs") == 2
 
 
 @pytest.mark.integration

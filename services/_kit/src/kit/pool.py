@@ -39,6 +39,14 @@ class DataUnavailable(KitError):
     fix = "Wait a few seconds and try again; if it lasts, look at the postgres container's log."
 
 
+class DataSlow(DataUnavailable):
+    """Postgres took longer than a statement or a lock may take; nothing of the transaction is stored."""
+
+    code, status = "data.slow", 503
+    reason = "The house's database took too long, or others held what was needed."
+    fix = "Try again in a moment; if it lasts, look at postgres's load and its log."
+
+
 class RoleRefused(KitError):
     """A caller came with a role that no transaction may assume."""
 
@@ -284,6 +292,19 @@ def is_connection_loss(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InterfaceError) and "connect" in str(error)
 
 
+def is_slowness(error: BaseException) -> bool:
+    """Say whether `error` means that a statement, a lock or the driver's wait ran out of time, or met a deadlock."""
+    import asyncpg
+
+    slow = (
+        asyncpg.QueryCanceledError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.DeadlockDetectedError,
+    )
+    # The driver's own limit on a command ends in the plain error, and only statements run inside a transaction.
+    return isinstance(error, slow) or type(error) is TimeoutError
+
+
 def raise_scrubbed(error: Exception, *, connecting: bool = False) -> NoReturn:
     """Raise `error` again without a row's values in it; as DataUnavailable if Postgres was lost.
 
@@ -294,6 +315,8 @@ def raise_scrubbed(error: Exception, *, connecting: bool = False) -> NoReturn:
 
     if is_connection_loss(error) or (connecting and isinstance(error, (OSError, TimeoutError))):
         raise DataUnavailable() from None
+    if is_slowness(error):
+        raise DataSlow(Retry_After="1") from None
     if isinstance(error, asyncpg.PostgresError):
         scrub(error)
         raise error from None

@@ -61,11 +61,18 @@ def _checked(name: str, kwargs: Mapping[str, Any]) -> str:
     """Return a job's arguments as JSON. Raises ContentRefused unless each is an id, a number, a short word or a few ids."""
     for value in kwargs.values():
         if isinstance(value, (list, tuple)):
-            if len(value) > IDS_MAX or not all(isinstance(each, (str, UUID)) for each in value):
+            if len(value) > IDS_MAX or not all(map(_is_id, value)):
                 raise ids.ContentRefused(f"{name}: a job takes at most {IDS_MAX} ids in a list.")
         elif isinstance(value, dict):
             raise ids.ContentRefused(f"{name}: a job takes ids and short words, no objects.")
     return ids.encode(dict(kwargs), chars_max=CHARS_MAX, bytes_max=BYTES_MAX)
+
+
+def _is_id(value: Any) -> bool:
+    try:
+        return bool(UUID(str(value)))
+    except ValueError:
+        return False
 
 
 class JobsApp(Celery):
