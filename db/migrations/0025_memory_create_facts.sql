@@ -160,6 +160,8 @@ BEGIN
     INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier)
     VALUES (NEW.id, 'rules', NEW.subject_id, TG_TABLE_SCHEMA)
     ON CONFLICT (memory_id, stage) DO UPDATE SET tier = excluded.tier, tries = 0, due_at = excluded.due_at;
+    -- A model is asked about the new words, whatever it said of the old.
+    DELETE FROM memory.pending_extraction AS pending WHERE pending.memory_id = NEW.id AND pending.stage = 'model';
     RETURN NULL;
 END
 $$;

@@ -120,6 +120,11 @@ class ConsolidatorSettings(LevelSettings):
         default=2000,
         help="Most moves in one round; the rest waits for the next.",
     )
+    summary_model: str = setting(
+        "LARES_MEMORY_SUMMARY_MODEL",
+        default="",
+        help="Chat model that writes the weekly summaries, as the gateway names it; empty: the memories' own sentences.",
+    )
     journal_days: int = setting(
         "LARES_MEMORY_JOURNAL_DAYS",
         default=90,

@@ -153,6 +153,8 @@ class Model(Part):
     extra_fields: tuple[str, ...] = ()
     tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     when_private: Name | None = None
+    # What the model is good enough for beside conversation; `facts`: memory asks it to read memories.
+    fit_for: tuple[Literal["facts"], ...] = ()
     enabled: bool = True
 
 

@@ -129,6 +129,7 @@ class Api:
             "in_house": backend.in_house,
             "max_tier": backend.tier_limit,
             "context_tokens": model.context_tokens,
+            "fit_for": list(model.fit_for),
             "enabled": enabled,
             "available": enabled and self.desk.upstreams[model.backend].available,
         }

@@ -7,7 +7,7 @@ lose a memory. A batch is one person's memories of one tier, in one transaction:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,7 +17,10 @@ from kit import logs
 from kit.errors import KitError
 
 from memory.facts import extract
-from memory.facts.model import Kind, Reading, Tagged, Text
+from memory.facts.errors import ExtractionRefused
+from memory.facts.llm import VERSION as MODEL_VERSION
+from memory.facts.llm import together
+from memory.facts.model import Tagged, Text
 from memory.facts.reading import Told, read
 from memory.facts.resolve import keys_wanted
 from memory.facts.sqltext import PLAIN_TIERS
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from kit.clock import Clock
     from kit.pool import Connection, Pool
 
+    from memory.facts.llm import Asker
+
 log = logs.get(__name__)
 ROLE = "lares_app"
 RULES = f"{extract.EXTRACTOR}/{extract.VERSION}"
@@ -37,6 +42,9 @@ OFF_VERSION = "off"
 BATCH = 64
 ROUNDS_MAX = 8
 WALK_STEP = 500
+ASKED_AT_ONCE = 4
+TRIES_MAX = 2
+AWAY_SECONDS = 60.0
 RULES_STAGE, MODEL_STAGE = "rules", "model"
 
 
@@ -52,13 +60,13 @@ class Extraction:
         *,
         enabled: bool,
         every_s: float,
-        ask_model: bool = False,
+        asker: Asker | None = None,
     ) -> None:
         self._pool = pool
         self._clock = clock
         self._enabled = enabled
         self._every_s = every_s
-        self._ask_model = ask_model
+        self._asker = asker
         self._books = Books()
         self._store = FactStore()
 
@@ -77,6 +85,7 @@ class Extraction:
     async def once(self) -> int:
         """Read what is due, some rounds at most; return how many memories."""
         await self._walk()
+        await self._ask_some()
         count = 0
         for _ in range(ROUNDS_MAX):
             async with self._pool.own() as conn:
@@ -99,6 +108,7 @@ class Extraction:
             await self._batch(subject, tier, memory_ids[at : at + BATCH])
 
     async def _batch(self, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]) -> None:
+        model = await self._model()
         async with self._pool.as_role(ROLE, subject) as conn:
             # The rows are held first: an edit waits for this transaction, and its note then outlives it.
             await self._store.hold(conn, subject, tier)
@@ -111,12 +121,17 @@ class Extraction:
                 await self._store.clear(conn, tier, memory_ids)
             await conn.execute("SET LOCAL ROLE NONE")
             await self._books.finish(conn, RULES_STAGE, tier, memory_ids)
-            if self._enabled and self._ask_model:
+            if model is not None:
                 ids = [text.memory_id for text in texts]
                 await self._books.queue(conn, MODEL_STAGE, subject, tier, ids)
 
     async def _read(
-        self, conn: Connection, tier: Tier, namespace: str, texts: Sequence[Text]
+        self,
+        conn: Connection,
+        tier: Tier,
+        namespace: str,
+        texts: Sequence[Text],
+        said: Sequence[tuple[Told, str]] = (),
     ) -> None:
         heard = await asyncio.to_thread(_hear, texts)
         keys, firsts = keys_wanted(
@@ -124,26 +139,65 @@ class Extraction:
             (
                 name
                 for text, (_, told) in zip(texts, heard, strict=True)
-                for name in _names(text, told)
+                for name in _names(text, [*told, *(fact for fact, _ in said)])
             ),
         )
         names = await self._store.names(conn, tier, namespace, keys, firsts)
         kin = await self._store.kin(conn, tier, namespace)
         pinned = await self._store.pinned(conn, tier, [text.memory_id for text in texts])
         for text, (tags, told) in zip(texts, heard, strict=True):
-            facts = [(fact, RULES) for fact in told]
+            facts = together([(fact, RULES) for fact in told], said)
             reading, sharper = read(text, tags, facts, names, kin, pinned.get(text.memory_id, {}))
-            await self._keep(conn, tier, reading, sharper)
+            # What a model said stays while the rules are run again over the same text.
+            await self._store.write(conn, reading, "" if said else f"{extract.EXTRACTOR}/")
+            await self._store.sharpen(conn, tier, sharper)
 
-    async def _keep(
-        self, conn: Connection, tier: Tier, reading: Reading, sharper: Mapping[UUID, Kind]
-    ) -> None:
-        await self._store.write(conn, reading, f"{extract.EXTRACTOR}/")
-        await self._store.sharpen(conn, tier, sharper)
+    async def _model(self) -> str | None:
+        """Return the model that is asked beside the rules, if one is."""
+        return await self._asker.model() if self._asker is not None and self._enabled else None
+
+    async def _ask_some(self) -> None:
+        """Ask the model about a few memories, one after the other: it is slow, and others wait for it, too."""
+        model = await self._model()
+        if model is None or self._asker is None:
+            return
+        async with self._pool.own() as conn:
+            claimed = await self._books.claim(conn, MODEL_STAGE, ASKED_AT_ONCE)
+        for due in claimed:
+            try:
+                await self._ask_one(model, self._asker, due)
+            except ExtractionRefused as error:
+                # A second try may go better with a model that is not quite sure of itself; a third will not.
+                if due.tries < TRIES_MAX:
+                    continue
+                log.warning("extraction.model_refused", code=error.code)
+                async with self._pool.own() as conn:
+                    await self._books.settle(conn, due)
+            except KitError as error:
+                async with self._pool.own() as conn:
+                    await self._books.defer(conn, MODEL_STAGE, claimed, AWAY_SECONDS)
+                log.info("extraction.model_away", code=error.code)
+                return
+
+    async def _ask_one(self, model: str, asker: Asker, due: Due) -> None:
+        async with self._pool.as_role(ROLE, due.subject_id, read_only=True) as conn:
+            texts = await self._store.look(conn, due.tier, due.memory_id)
+        said = await asker.ask(model, texts[0]) if texts else []
+        async with self._pool.as_role(ROLE, due.subject_id) as conn:
+            await self._store.hold(conn, due.subject_id, due.tier)
+            held = await self._store.texts(conn, due.tier, [due.memory_id])
+            # Edited while the model thought: what it says is about words that are gone. The edit left a new note.
+            if held and texts and held[0].revision == texts[0].revision:
+                named = [(fact, f"model/{model}") for fact in said]
+                await self._read(conn, due.tier, held[0].namespace, held, named)
+                await conn.execute("SET LOCAL ROLE NONE")
+                await self._books.settle(conn, due)
 
     async def _walk(self) -> None:
         """Queue some of what an extractor of this version has not read, when nothing else waits."""
-        version = VERSION if self._enabled else OFF_VERSION
+        model = await self._model()
+        version = f"{VERSION}+{model}/{MODEL_VERSION}" if model else VERSION
+        version = version if self._enabled else OFF_VERSION
         async with self._pool.own() as conn:
             if await self._books.count(conn):
                 return
@@ -152,12 +206,16 @@ class Extraction:
             await self._step(walk, version)
 
     async def _step(self, walk: Walk, version: str) -> None:
+        model = await self._model()
         async with self._pool.as_role(ROLE, walk.subject_id) as conn:
             found = await self._store.walk(conn, walk, WALK_STEP) if self._enabled else []
             await conn.execute("SET LOCAL ROLE NONE")
             if found:
                 ids = [memory_id for memory_id, _ in found]
                 await self._books.queue(conn, RULES_STAGE, walk.subject_id, walk.tier, ids)
+                if model is not None:
+                    # Also what a model was asked about before: it was another one, or an older task.
+                    await self._books.queue_again(conn, walk.subject_id, walk.tier, ids)
             after = found[-1][1] if found else walk.after_seq
             await self._books.move_walk(conn, walk, version, after, len(found) < WALK_STEP)
 

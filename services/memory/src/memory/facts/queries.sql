@@ -14,7 +14,7 @@ WHERE (memory_id, stage) IN (
     ORDER BY due_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED)
-RETURNING memory_id, subject_id, tier;
+RETURNING memory_id, subject_id, tier, tries;
 
 -- name: finish_extractions
 -- role: svc_memory
@@ -35,15 +35,29 @@ INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier, due_a
 SELECT memory_id, $1, $2, $3, now() FROM unnest($4::uuid[]) AS memory_id
 ON CONFLICT (memory_id, stage) DO NOTHING;
 
--- name: drop_extraction
+-- name: queue_model_again
 -- role: svc_memory
 -- database: lares
-DELETE FROM memory.pending_extraction WHERE memory_id = $1;
+INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier, due_at)
+SELECT memory_id, 'model', $1, $2, now() FROM unnest($3::uuid[]) AS memory_id
+ON CONFLICT (memory_id, stage) DO UPDATE SET tier = excluded.tier, tries = 0, due_at = now();
+
+-- name: settle_extraction
+-- role: svc_memory
+-- database: lares
+-- The note stays and is never due: it says that a model was asked about this text.
+UPDATE memory.pending_extraction SET due_at = 'infinity' WHERE memory_id = $1 AND stage = 'model' AND tier = $2;
+
+-- name: extraction_queue_state
+-- role: svc_memory
+-- database: lares
+SELECT count(*) AS waiting, extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now()))::float8 AS oldest_seconds
+FROM (SELECT due_at FROM memory.pending_extraction WHERE due_at < 'infinity' ORDER BY due_at LIMIT 100000) AS bounded;
 
 -- name: count_extractions
 -- role: svc_memory
 -- database: lares
-SELECT count(*) FROM (SELECT FROM memory.pending_extraction LIMIT 100000) AS bounded;
+SELECT count(*) FROM (SELECT FROM memory.pending_extraction WHERE stage = 'rules' LIMIT 100000) AS bounded;
 
 -- name: begin_walks
 -- role: svc_memory
@@ -88,6 +102,12 @@ FROM convenience.memory
 WHERE id = ANY ($1::uuid[])
 ORDER BY created_at, id
 FOR NO KEY UPDATE;
+
+-- name: text_to_ask_about
+-- role: lares_app
+-- database: lares
+SELECT id, subject_id, namespace, text, speaker, revision, occurred_at, created_at, updated_at, valid_from
+FROM convenience.memory WHERE id = $1;
 
 -- name: names_known
 -- role: lares_app

@@ -22,6 +22,7 @@ class Due:
     memory_id: UUID
     subject_id: UUID
     tier: Tier
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class Books:
     async def claim(self, conn: Connection, stage: str, limit: int) -> list[Due]:
         """Lease what is due, so that what is lost falls due again."""
         rows = await conn.fetch(self._text("claim_extractions"), stage, limit)
-        return [Due(row["memory_id"], row["subject_id"], Tier(row["tier"])) for row in rows]
+        return [
+            Due(row["memory_id"], row["subject_id"], Tier(row["tier"]), row["tries"])
+            for row in rows
+        ]
 
     async def finish(
         self, conn: Connection, stage: str, tier: Tier, memory_ids: Sequence[UUID]
@@ -63,6 +67,16 @@ class Books:
         await conn.execute(
             self._text("queue_extractions"), stage, subject, tier.value, list(memory_ids)
         )
+
+    async def queue_again(
+        self, conn: Connection, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> None:
+        """Note that a model is to be asked about these, also where one was asked before."""
+        await conn.execute(self._text("queue_model_again"), subject, tier.value, list(memory_ids))
+
+    async def settle(self, conn: Connection, due: Due) -> None:
+        """Note that a model was asked about this text; it is not asked again until the text changes."""
+        await conn.execute(self._text("settle_extraction"), due.memory_id, due.tier.value)
 
     async def count(self, conn: Connection) -> int:
         """Return how many memories are to be read or are being read."""
@@ -92,22 +106,11 @@ class FactStore:
 
     async def texts(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> list[Text]:
         """Return what is there of the memories, oldest first, held against edits."""
-        rows = await conn.fetch(one("texts_to_read", tier), list(memory_ids))
-        return [
-            Text(
-                row["id"],
-                row["subject_id"],
-                tier,
-                row["namespace"],
-                row["text"],
-                row["speaker"],
-                row["revision"],
-                row["occurred_at"] or row["created_at"],
-                row["valid_from"],
-                row["created_at"] if row["revision"] == 1 else row["updated_at"],
-            )
-            for row in rows
-        ]
+        return _texts(tier, await conn.fetch(one("texts_to_read", tier), list(memory_ids)))
+
+    async def look(self, conn: Connection, tier: Tier, memory_id: UUID) -> list[Text]:
+        """Return the memory, if it is there, without holding it."""
+        return _texts(tier, await conn.fetch(one("text_to_ask_about", tier), memory_id))
 
     async def walk(self, conn: Connection, walk: Walk, limit: int) -> list[tuple[UUID, int]]:
         """Return the next memories of a walk, with their places."""
@@ -153,13 +156,10 @@ class FactStore:
                 one("sharpen_entities", tier), list(kinds), [kind.value for kind in kinds.values()]
             )
 
-    async def write(
-        self, conn: Connection, reading: Reading, extractors: str, keep_facts: bool = False
-    ) -> None:
+    async def write(self, conn: Connection, reading: Reading, extractors: str) -> None:
         """Put what was read in the place of what was read from the same memory before.
 
-        `extractors` is the beginning of the extractors' names whose facts are replaced; with `keep_facts` facts are
-        only added.
+        `extractors` is the beginning of the names of the extractors whose facts are replaced: empty for all.
         """
         text, tier = reading.text, reading.text.tier
         made, mentions = reading.entities, reading.mentions
@@ -188,20 +188,34 @@ class FactStore:
                 await conn.execute(
                     one("lengthen_names", tier), *_columns(fuller, "entity_id", "alias", "key")
                 )
-        await self._write_facts(conn, reading, extractors, keep_facts)
-        if not keep_facts:
-            await conn.execute(
-                one("drop_other_mentions", tier),
-                text.memory_id,
-                *_columns(mentions, "entity_id", "key"),
-            )
+        await self._write_facts(conn, reading, extractors)
+        await conn.execute(
+            one("drop_other_mentions", tier),
+            text.memory_id,
+            *_columns(mentions, "entity_id", "key"),
+        )
 
-    async def _write_facts(
-        self, conn: Connection, reading: Reading, extractors: str, keep_facts: bool
-    ) -> None:
+    async def _write_facts(self, conn: Connection, reading: Reading, extractors: str) -> None:
         text, facts = reading.text, reading.facts
         if facts:
-            columns = ["id", "entity_id", "predicate", "qualifier", "chain", "polarity", "object_text", "object_key", "object_kind", "object_entity_id", "valid_from", "valid_to", "confidence", "extractor", "start", "end"]
+            columns = [
+                "id",
+                "entity_id",
+                "predicate",
+                "qualifier",
+                "chain",
+                "polarity",
+                "object_text",
+                "object_key",
+                "object_kind",
+                "object_entity_id",
+                "valid_from",
+                "valid_to",
+                "confidence",
+                "extractor",
+                "start",
+                "end",
+            ]
             await conn.execute(
                 one("insert_facts", text.tier),
                 text.subject_id,
@@ -211,19 +225,36 @@ class FactStore:
                 text.learned_at,
                 *_columns(facts, *columns),
             )
-        if not keep_facts:
-            await conn.execute(
-                one("drop_other_facts", text.tier),
-                text.memory_id,
-                [fact.id for fact in facts],
-                text.revision,
-                extractors,
-            )
+        await conn.execute(
+            one("drop_other_facts", text.tier),
+            text.memory_id,
+            [fact.id for fact in facts],
+            text.revision,
+            extractors,
+        )
 
     async def clear(self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]) -> None:
         """Erase all that was read from these memories."""
         await conn.execute(one("clear_derived_facts", tier), list(memory_ids))
         await conn.execute(one("clear_derived_mentions", tier), list(memory_ids))
+
+
+def _texts(tier: Tier, rows: Sequence[Any]) -> list[Text]:
+    return [
+        Text(
+            row["id"],
+            row["subject_id"],
+            tier,
+            row["namespace"],
+            row["text"],
+            row["speaker"],
+            row["revision"],
+            row["occurred_at"] or row["created_at"],
+            row["valid_from"],
+            row["created_at"] if row["revision"] == 1 else row["updated_at"],
+        )
+        for row in rows
+    ]
 
 
 def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:

@@ -18,6 +18,7 @@ from kit.health import Health
 from kit.worker import celery_app, enqueue, job, serve
 
 from memory.facts.job import Extraction
+from memory.facts.llm import Asker
 from memory.library import Library
 from memory.settings import WorkerSettings
 from memory.stores import open_library
@@ -102,7 +103,15 @@ class Desk:
             models = Models(library, clock)
             embedder = Embedder(client, models)
             self.embed = Embed(library, embedder, models, settings.embed_seconds)
-            self.relate = Relate(library, followers(settings, library, models, clock))
+            asker = Asker(client, settings.extraction_model, settings.extraction_seconds, clock)
+            extraction = Extraction(
+                library.plain.pool,
+                clock,
+                enabled=settings.extraction,
+                every_s=settings.sweep_seconds,
+                asker=asker,
+            )
+            self.relate = Relate(library, followers(settings, library, models, extraction))
             self.sweep = Sweep(
                 library,
                 Move(library),
@@ -121,16 +130,18 @@ class Desk:
                 clock,
             )
             self.health.register("postgres", library.plain.pool.ping)
-            async with running(self.sweep.run(), self.sweep.follow(bus), reindex.run()):
+            async with running(
+                self.sweep.run(), self.sweep.follow(bus), reindex.run(), extraction.run()
+            ):
                 yield
 
 
 def followers(
-    settings: WorkerSettings, library: Library, models: Models, clock: Clock
+    settings: WorkerSettings, library: Library, models: Models, extraction: Extraction
 ) -> tuple[Follower, ...]:
     """Return what follows a write, in its order: facts, supersession, duplicates."""
     return (
-        Extraction(library.plain.pool, clock, enabled=True, every_s=settings.sweep_seconds),
+        extraction,
         Duplicates(library, models, settings.merge),
     )
 
