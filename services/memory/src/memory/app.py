@@ -32,6 +32,8 @@ from memory.levels.touch import Touch
 from memory.library import Library
 from memory.namespaces import Namespaces
 from memory.numbers import Numbers, watch
+from memory.openapi import document as openapi
+from memory.provenance.ask import AskProvenance
 from memory.recall.recall import Recall
 from memory.routes import Api
 from memory.settings import Settings
@@ -98,8 +100,9 @@ def build(settings: Settings) -> Starlette:
             api = _api(
                 settings, library, client, wake, answers, levels.touch, writing, exchange, numbers
             )
-            parts = (writing, api, levels, exchange, FactsApi.over(library))
+            parts = (writing, api, levels, exchange, FactsApi.over(library), AskProvenance(library))
             app.router.routes.extend(route for part in parts for route in part.routes())
+            app.router.routes.extend(openapi.routes())
             tasks = [*levels.tasks(), *exchange.tasks()]
             tasks += [asyncio.create_task(relay.run()) for relay in relays.values()]
             tasks.append(asyncio.create_task(answers.follow(bus, Clock())))

@@ -1,0 +1,1 @@
+"""What the service's HTTP interface promises, as an OpenAPI document."""
