@@ -10,6 +10,7 @@ from contracts.system import ContainerList, ContainerState
 from dashboard.needs import broken, illness
 from dashboard.openapi import document
 
+SOMEBODY = uuid4()
 ROUTES = [
     ("GET", "/api/conversations", "orchestrator", "GET /v1/conversations?limit=30 "),
     ("GET", "/api/audit?before=7", "orchestrator", "GET /v1/audit?limit=30&before=7 "),
@@ -30,6 +31,26 @@ ROUTES = [
         "/api/memory/consolidation/journal?before=7",
         "memory",
         "GET /v1/consolidation/journal?limit=30&before=7 ",
+    ),
+    ("GET", "/api/memory/entities?query=Ana", "memory", "GET /v1/entities?query=Ana&limit=50 "),
+    (
+        "GET",
+        "/api/memory/facts?as_of=2026-03-01T00:00:00Z&superseded=true",
+        "memory",
+        "GET /v1/facts?as_of=2026-03-01T00%3A00%3A00%2B00%3A00&superseded=true&limit=50 ",
+    ),
+    (
+        "GET",
+        f"/api/memory/graph?entity={SOMEBODY}&depth=2",
+        "memory",
+        f"GET /v1/graph?entity={SOMEBODY}&depth=2&limit=100 ",
+    ),
+    ("GET", f"/api/memory/entities/{SOMEBODY}", "memory", f"GET /v1/entities/{SOMEBODY} "),
+    (
+        "GET",
+        f"/api/memories/{SOMEBODY}/provenance",
+        "memory",
+        f"GET /v1/memories/{SOMEBODY}/provenance ",
     ),
     ("GET", "/api/system", "registry", "GET /v1/containers "),
 ]
@@ -60,6 +81,10 @@ WRITES = [
     ("PUT", "/api/memory/namespaces/work", {"shared": False, "clients": ["pat:1"]}, "/v1/namespaces/work"),
     ("PUT", "/api/memory/consolidation", {"enabled": False}, "/v1/consolidation"),
     ("POST", "/api/memory/consolidation/run", {"dry_run": True}, "/v1/consolidation/run"),
+    ("PATCH", f"/api/memory/entities/{SOMEBODY}", {"name": "Anna"}, f"/v1/entities/{SOMEBODY}"),
+    ("POST", f"/api/memory/entities/{SOMEBODY}/merge", {"other": str(SOMEBODY)}, f"/v1/entities/{SOMEBODY}/merge"),
+    ("POST", f"/api/memory/entities/{SOMEBODY}/split", {"aliases": ["Ann"]}, f"/v1/entities/{SOMEBODY}/split"),
+    ("POST", f"/api/memories/{SOMEBODY}/merge", {"other": str(SOMEBODY)}, f"/v1/memories/{SOMEBODY}/merge"),
     ("POST", "/api/memory/forget", {"namespace": "work", "dry_run": True}, "/v1/forget"),
 ]  # fmt: skip
 

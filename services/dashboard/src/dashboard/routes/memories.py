@@ -15,6 +15,8 @@ from contracts.memory import (
     RememberRequest,
     Timeline,
 )
+from contracts.provenance import Provenance
+from contracts.writing import MergeMemories
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,7 +39,6 @@ class ListQuery(BaseModel):
     source: Word = None
     state: Word = None
     thread: Word = None
-    entity: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     order: Word = None
@@ -77,6 +78,25 @@ async def edit_memory(memory_id: UUID, body: EditRequest, _: Person, behind: Beh
     """Change a memory's text, place or times."""
     changes = body.model_dump(mode="json", exclude_unset=True)
     return passed_on(await behind.memory.patch(f"/v1/memories/{memory_id}", json=changes))
+
+
+@router.get("/memories/{memory_id}/provenance", response_model=Provenance)
+async def provenance(memory_id: UUID, _: Person, behind: Behind) -> Response:
+    """Return where a memory came from, what it replaced, and what was drawn from it."""
+    return passed_on(await behind.memory.get(f"/v1/memories/{memory_id}/provenance"))
+
+
+@router.post("/memories/{memory_id}/merge", response_model=Memory)
+async def merge(memory_id: UUID, body: MergeMemories, _: Person, behind: Behind) -> Response:
+    """Make one memory of two that say the same, with the sources of both."""
+    path = f"/v1/memories/{memory_id}/merge"
+    return passed_on(await behind.memory.post(path, json=body.model_dump(mode="json")))
+
+
+@router.post("/memories/{memory_id}/restore", response_model=Memory)
+async def restore(memory_id: UUID, _: Person, behind: Behind) -> Response:
+    """Take back that a memory was replaced or archived."""
+    return passed_on(await behind.memory.post(f"/v1/memories/{memory_id}/restore"))
 
 
 @router.post("/recall", response_model=RecallResult)

@@ -10,33 +10,15 @@ export type Namespace = Schemas["Namespace"];
 export type Timeline = Schemas["Timeline"];
 export type Identity = Schemas["Identity"];
 
-export type Node = { id: string; name: string; kind: string; mentions: number };
-export type Edge = {
-  from: string;
-  to: string;
-  predicate: string;
-  fact_id: string;
-  valid_from: string | null;
-  valid_to: string | null;
-  current: boolean;
-};
-export type Graph = { nodes: Node[]; edges: Edge[]; truncated: boolean };
-export type Entity = { id: string; name: string; kind: string; mentions: number; aliases: string[] };
-export type EntityPage = { items: Entity[]; next_cursor: string | null };
-export type Fact = {
-  id: string;
-  memory_id: string;
-  subject: { id: string; name: string };
-  predicate: string;
-  object: { text: string; entity_id: string | null };
-  polarity: boolean;
-  valid_from: string | null;
-  valid_to: string | null;
-  learned_at: string;
-  superseded_by: string | null;
-  current: boolean;
-};
-export type FactPage = { items: Fact[]; next_cursor: string | null };
+export type Node = Schemas["GraphNode"];
+export type Edge = Schemas["GraphEdge"];
+export type Graph = Schemas["Graph"];
+export type Entity = Schemas["Entity"];
+export type EntityView = Schemas["EntityView"];
+export type EntityKind = Entity["kind"];
+// As the client reads them: it knows a pair only as a list.
+export type Fact = Awaited<ReturnType<typeof facts>>["items"][number];
+export type Provenance = Awaited<ReturnType<typeof provenance>>;
 
 export type LevelState = Schemas["LevelState"];
 export type Consolidation = Schemas["Consolidation"];
@@ -45,24 +27,6 @@ export type Proof = Schemas["ForgetReport"];
 export type ForgetWhat = Schemas["ForgetRequest"];
 export type ImportReport = Schemas["ImportReport"];
 
-export type SourceRow = {
-  source: Schemas["Source"];
-  thread: string | null;
-  speaker: string | null;
-  text: string | null;
-  occurred_at: string | null;
-  learned_at: string;
-};
-export type Provenance = {
-  memory: Memory;
-  sources: SourceRow[];
-  supersedes: Memory[];
-  superseded_by: Memory | null;
-  summarises: Memory[];
-  summarised_by: Memory[];
-  facts: Fact[];
-  entities: Entity[];
-};
 const memory = (id: string) => ({ params: { path: { memory_id: id } } });
 const query = (params: Record<string, string | number | boolean | null | undefined>): string => {
   const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined && value !== "");
@@ -70,10 +34,11 @@ const query = (params: Record<string, string | number | boolean | null | undefin
 };
 
 export const read = (id: string) => ok(api.GET("/api/memories/{memory_id}", memory(id)));
-export const provenance = (id: string) => call<Provenance>("GET", `/api/memories/${id}/provenance`);
+export const provenance = (id: string) => ok(api.GET("/api/memories/{memory_id}/provenance", memory(id)));
 export const supersede = (id: string, body: object) => call<Memory>("POST", `/api/memories/${id}/supersede`, { body });
-export const restore = (id: string) => call<Memory>("POST", `/api/memories/${id}/restore`);
-export const merge = (id: string, other: string) => call<Memory>("POST", `/api/memories/${id}/merge`, { body: { other } });
+export const restore = (id: string) => ok(api.POST("/api/memories/{memory_id}/restore", memory(id)));
+export const merge = (id: string, other: string) =>
+  ok(api.POST("/api/memories/{memory_id}/merge", { ...memory(id), body: { other } }));
 export const forget = (id: string) => ok(api.DELETE("/api/memories/{memory_id}", memory(id)));
 export const forgetAll = (body: ForgetWhat) => ok(api.POST("/api/memory/forget", { body }));
 export const forgotten = (id: string) =>
@@ -100,19 +65,24 @@ export const runConsolidation = (dry_run: boolean) => ok(api.POST("/api/memory/c
 export const journal = (before: string | null) =>
   ok(api.GET("/api/memory/consolidation/journal", { params: { query: { limit: 30, before } } }));
 
-export const graph = (entity: string, depth: number, asOf: string | null, limit: number) =>
-  call<Graph>("GET", `/api/memory/graph${query({ entity, depth, as_of: asOf, limit })}`);
-export const entities = (text: string, kind = "", cursor: string | null = null, limit = 20) =>
-  call<EntityPage>("GET", `/api/memory/entities${query({ query: text, kind, cursor, limit })}`);
-export const entity = (id: string) => call<Entity>("GET", `/api/memory/entities/${id}`);
-export const facts = (id: string, asOf: string | null, cursor: string | null = null) =>
-  call<FactPage>("GET", `/api/memory/facts${query({ entity: id, as_of: asOf, superseded: true, cursor, limit: 50 })}`);
-export const patchEntity = (id: string, body: { name?: string; kind?: string }) =>
-  call<Entity>("PATCH", `/api/memory/entities/${id}`, { body });
+const named = (id: string) => ({ params: { path: { entity_id: id } } });
+
+export const graph = (entity: string, depth: number, as_of: string | null, limit: number) =>
+  ok(api.GET("/api/memory/graph", { params: { query: { entity, depth, as_of, limit } } }));
+export const entities = (text: string, limit = 20) =>
+  ok(api.GET("/api/memory/entities", { params: { query: { limit, ...(text ? { query: text } : {}) } } }));
+export const entity = (id: string) => ok(api.GET("/api/memory/entities/{entity_id}", named(id)));
+export const facts = (entity: string, as_of: string | null) =>
+  ok(api.GET("/api/memory/facts", { params: { query: { entity, as_of, superseded: true, limit: 100 } } }));
+export const retireFact = (id: string) => ok(api.DELETE("/api/memory/facts/{fact_id}", { params: { path: { fact_id: id } } }));
+export const restoreFact = (id: string) =>
+  ok(api.POST("/api/memory/facts/{fact_id}/restore", { params: { path: { fact_id: id } } }));
+export const patchEntity = (id: string, body: Schemas["EntityEdit"]) =>
+  ok(api.PATCH("/api/memory/entities/{entity_id}", { ...named(id), body }));
 export const mergeEntity = (id: string, other: string) =>
-  call<Entity>("POST", `/api/memory/entities/${id}/merge`, { body: { other } });
-export const splitEntity = (id: string, body: { name: string; aliases?: string[]; memories?: string[] }) =>
-  call<Entity>("POST", `/api/memory/entities/${id}/split`, { body });
+  ok(api.POST("/api/memory/entities/{entity_id}/merge", { ...named(id), body: { other } }));
+export const splitEntity = (id: string, body: Schemas["EntitySplit"]) =>
+  ok(api.POST("/api/memory/entities/{entity_id}/split", { ...named(id), body }));
 
 export type ExportFormat = "markdown" | "jsonl";
 export const exportPath = (format: ExportFormat, tiers: readonly string[], namespace: string): string =>

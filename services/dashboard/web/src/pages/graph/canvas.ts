@@ -4,6 +4,7 @@ import forceAtlas2 from "graphology-layout-forceatlas2";
 import Sigma from "sigma";
 import type { Edge, Node } from "../../api/memory.ts";
 import { colour, startAt } from "./picture.ts";
+import { edgeKey, nameOf } from "./tables.ts";
 
 export type Palette = { ink: string; faint: string; line: string; accent: string; kinds: readonly string[] };
 export type Picture = {
@@ -31,6 +32,8 @@ export function picture(box: HTMLElement, palette: Palette, still: boolean, onch
   const sigma = new Sigma(graph, box, {
     labelFont: "system-ui, sans-serif",
     labelSize: 13,
+    labelDensity: 2,
+    labelRenderedSizeThreshold: 4,
     labelColor: { color: colours.ink },
     defaultEdgeType: "arrow",
     minCameraRatio: 0.05,
@@ -77,14 +80,15 @@ export function picture(box: HTMLElement, palette: Palette, still: boolean, onch
       graph.forEachNode((id) => (ids.has(id) ? undefined : graph.dropNode(id)));
       graph.clearEdges();
       nodes.forEach((node, index) => {
-        const attributes = { label: node.name, kind: node.kind, size: 4 + 3 * Math.log2(1 + node.mentions) };
+        const attributes = { label: nameOf(node), kind: node.kind, size: 4 + 3 * Math.log2(1 + node.mentions) };
         // What was there stays where it was: only newcomers get a place.
         if (graph.hasNode(node.id)) graph.mergeNodeAttributes(node.id, attributes);
         else graph.addNode(node.id, { ...attributes, ...startAt(index) });
       });
       for (const edge of edges) {
-        if (!graph.hasEdge(edge.fact_id) && graph.hasNode(edge.from) && graph.hasNode(edge.to)) {
-          graph.addEdgeWithKey(edge.fact_id, edge.from, edge.to, { size: edge.current ? 2 : 1, current: edge.current });
+        const key = edgeKey(edge);
+        if (!graph.hasEdge(key) && graph.hasNode(edge.from) && graph.hasNode(edge.to)) {
+          graph.addEdgeWithKey(key, edge.from, edge.to, { size: edge.current && edge.fact_id ? 2 : 1, current: edge.current });
         }
       }
       if (chosen !== null && !graph.hasNode(chosen)) chosen = null;

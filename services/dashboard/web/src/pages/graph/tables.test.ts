@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Edge, Node } from "../../api/memory.ts";
-import { entityRows, entityValue, kindsOf, narrowed, pressed, relationRows, relationValue, sorted, spoken } from "./tables.ts";
+import { edgeKey, entityRows, entityValue, kindsOf, nameOf, narrowed, pressed, relationRows, relationValue, sorted, spoken } from "./tables.ts";
 
-const node = (id: string, kind = "person", mentions = 1): Node => ({ id, name: id.toUpperCase(), kind, mentions });
+const node = (id: string, kind: Node["kind"] = "person", mentions = 1): Node => ({
+  id,
+  name: id.toUpperCase(),
+  kind,
+  me: false,
+  mentions,
+});
 const edge = (from: string, to: string, current = true, valid_from: string | null = null): Edge => ({
   from,
   to,
@@ -12,6 +18,7 @@ const edge = (from: string, to: string, current = true, valid_from: string | nul
   valid_from,
   valid_to: null,
   current,
+  weight: 1,
 });
 
 test("pressing a head turns the order, and another head begins with its natural one", () => {
@@ -55,6 +62,16 @@ test("a filter of kinds takes the relations of what it hides along", () => {
   assert.deepEqual(narrowed(graph, new Set(["person"]), false).edges.length, 1);
   assert.deepEqual(narrowed(graph, new Set(), true).edges.length, 1);
   assert.deepEqual(kindsOf(graph.nodes), ["person", "place"]);
+});
+
+test("entities that only were mentioned together have an edge of their own", () => {
+  assert.equal(edgeKey(edge("a", "b")), "a-b");
+  assert.equal(edgeKey({ ...edge("a", "b"), fact_id: null }), "a lives_in b");
+});
+
+test("whose memory it is is called you", () => {
+  assert.equal(nameOf({ name: "ada", me: true }), "you");
+  assert.equal(nameOf({ name: "Anna" }), "Anna");
 });
 
 test("a predicate is shown as words", () => {

@@ -40,7 +40,7 @@ export type RelationColumn = "from" | "predicate" | "to" | "since" | "state";
 
 /** Relations with the names of their ends. One whose end is not among the nodes is left out: it cannot be drawn either. */
 export function relationRows(nodes: readonly Node[], edges: readonly Edge[]): RelationRow[] {
-  const names = new Map(nodes.map((node) => [node.id, node.name]));
+  const names = new Map(nodes.map((node) => [node.id, nameOf(node)]));
   return edges.flatMap((edge) => {
     const [fromName, toName] = [names.get(edge.from), names.get(edge.to)];
     return fromName === undefined || toName === undefined ? [] : [{ ...edge, fromName, toName }];
@@ -58,6 +58,12 @@ export function relationValue(row: RelationRow, by: RelationColumn): Value {
 
 /** "lives_in" as a person reads it. */
 export const spoken = (predicate: string): string => predicate.replace(/[_.]+/g, " ").trim();
+
+/** An edge's own key: two that only were mentioned together have no fact to be named by. */
+export const edgeKey = (edge: Edge): string => edge.fact_id ?? `${edge.from} ${edge.predicate} ${edge.to}`;
+
+/** The person whose memory it is, as a page says it. */
+export const nameOf = (entity: { name: string; me?: boolean }): string => (entity.me ? "you" : entity.name);
 
 export type Shown = { nodes: Node[]; edges: Edge[] };
 

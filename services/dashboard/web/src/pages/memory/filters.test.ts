@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chips, fromQuery, listQuery, recallBody, toSearch } from "./filters.ts";
+import { chips, fromQuery, listQuery, recallBody, searches, toSearch } from "./filters.ts";
 
 // What was replaced is found, below what replaced it; what was archived is not.
 const kept = { archived: false, superseded: true };
@@ -47,6 +47,12 @@ test("a list shows what is active unless something else is asked for", () => {
 test("a list within a time is ordered by that time", () => {
   assert.equal(listQuery(of("?since=2026-05-01"), 30, null).order, "occurred");
   assert.deepEqual(listQuery(of("?state=archived"), 30, "next"), { limit: 30, state: "archived", cursor: "next" });
+});
+
+test("asking for an entity is a search, also without words", () => {
+  assert.equal(searches(of("?entity=e")), true);
+  assert.equal(searches(of("?namespace=work")), false);
+  assert.equal("entity" in listQuery(of("?entity=e"), 30, null), false);
 });
 
 test("a date that was typed by hand and is none is not sent", () => {

@@ -47,6 +47,9 @@ export function toSearch(filters: Filters): string {
   return text ? `?${text}` : "";
 }
 
+/** Whether these filters search: a list knows nothing of whom its memories speak of. */
+export const searches = (filters: Filters): boolean => filters.q !== "" || filters.entity !== "";
+
 type Given<T> = { [K in keyof T]?: Exclude<T[K], ""> };
 
 function given<T extends Record<string, unknown>>(fields: T): Given<T> {
@@ -86,7 +89,6 @@ export function listQuery(filters: Filters, limit: number, cursor: string | null
       namespace: filters.namespace,
       level: filters.level,
       source: filters.source,
-      entity: filters.entity,
       // What was put away or replaced is asked for.
       state: filters.state || "active",
       since: dayStart(filters.since),
@@ -101,7 +103,7 @@ export type Chip = { key: Key; label: string };
 
 /** The filters beside the search itself, in words, so that nothing narrows a list unseen. */
 export function chips(filters: Filters, entityName = ""): Chip[] {
-  const searching = filters.q !== "";
+  const searching = searches(filters);
   const known: readonly { id: string; name: string }[] = searching ? states.search : states.list;
   const words: Record<Exclude<Key, "q" | "tier">, string> = {
     namespace: `namespace ${filters.namespace}`,

@@ -19,11 +19,13 @@ export class Memories {
   /** What the list answers to, for a search that is overtaken by the next one. */
   private turn = 0;
 
-  async load(filters: Filters): Promise<void> {
+  /** `about`: the name of the entity that the filters ask for; without other words, it is what is searched for. */
+  async load(filters: Filters, about = ""): Promise<void> {
     const turn = ++this.turn;
     this.loading = true;
     try {
-      const next = filters.q ? await this.search(filters) : await this.page(filters, null);
+      const query = filters.q || about;
+      const next = query ? await this.search({ ...filters, q: query }) : await this.page(filters, null);
       if (turn !== this.turn) return;
       this.found = next.found;
       this.more = next.more;
