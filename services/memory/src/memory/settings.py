@@ -31,6 +31,11 @@ class StoreSettings(CommonSettings):
         default=True,
         help="Whether a memory that repeats another becomes a further source of it.",
     )
+    supersede: bool = setting(
+        "LARES_MEMORY_SUPERSEDE",
+        default=True,
+        help="Whether a newer memory that contradicts an older one replaces it; off, both stand side by side.",
+    )
     db_password: str = secret("db_password", help="Password of the login role svc_memory.")
     valkey_password: str = secret("valkey_password", help="Password of this process's Valkey user.")
     sacred_data_key: str = secret(

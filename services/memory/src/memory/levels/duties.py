@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from contracts.tiers import Tier
 
+from memory.index.upkeep import merge_postings
 from memory.levels.chores import Chore, Desk
+from memory.levels.compress import compress
 from memory.rows import count
 
 PRUNE_AT_ONCE, PRUNES_MAX = 5000, 20
@@ -15,7 +17,11 @@ PRUNE_AT_ONCE, PRUNES_MAX = 5000, 20
 
 def duties() -> Sequence[Chore]:
     """Return every chore."""
-    return (Chore("journal", timedelta(hours=6), prune_journal, when_off=True),)
+    return (
+        Chore("journal", timedelta(hours=6), prune_journal, when_off=True),
+        Chore("postings", timedelta(minutes=10), merge_postings, when_off=True),
+        Chore("compression", timedelta(days=7), compress),
+    )
 
 
 async def prune_journal(desk: Desk) -> None:

@@ -239,3 +239,60 @@ UPDATE memory.chore SET ended_at = $2, code = $3 WHERE name = $1;
 -- role: svc_memory
 -- database: lares
 SELECT subject_id FROM memory.subject ORDER BY seen_at DESC LIMIT $1;
+
+-- name: observe_stale
+-- role: lares_app
+-- database: lares
+-- What nobody has used for long and no summary stands for yet: faded, or archived for it lately.
+SELECT stale.id, stale.namespace, stale.text, stale.thread, stale.revision, stale.happened_at,
+       vector.embedding::text AS embedding
+FROM convenience.memory AS stale
+LEFT JOIN convenience.memory_vector AS vector
+    ON vector.memory_id = stale.id AND vector.model = $1 AND vector.revision = stale.revision
+WHERE stale.superseded_at IS NULL AND stale.source_kind <> 'summary'
+  AND ((stale.level = 'episodic' AND stale.archived_at IS NULL AND stale.created_at < $2::timestamptz
+        AND stale.strength * power(0.5::float8, least(greatest(
+            extract(epoch FROM $3::timestamptz - stale.accessed_at)::float8 / $4::float8, 0), 300)) < $5::float8)
+       OR (stale.id = ANY ($6::uuid[]) AND stale.archived_at IS NOT NULL))
+  AND NOT EXISTS (
+      SELECT FROM convenience.memory_link AS link WHERE link.to_id = stale.id AND link.kind = 'summarises')
+ORDER BY stale.happened_at, stale.id
+LIMIT $7;
+
+-- name: take_stale
+-- role: lares_app
+-- database: lares
+SELECT stale.id, stale.namespace, stale.level, stale.strength, stale.accesses, stale.accessed_at, stale.created_at,
+       stale.expires_at, stale.archived_at, stale.revision
+FROM convenience.memory AS stale
+WHERE stale.id = ANY ($1::uuid[]) AND stale.superseded_at IS NULL
+  AND NOT EXISTS (
+      SELECT FROM convenience.memory_link AS link WHERE link.to_id = stale.id AND link.kind = 'summarises')
+ORDER BY stale.id
+FOR UPDATE OF stale;
+
+-- name: put_links
+-- role: lares_app
+-- database: lares
+INSERT INTO convenience.memory_link (from_id, to_id, subject_id, namespace, kind)
+SELECT $1, unnest($2::uuid[]), $3, $4, 'summarises';
+
+-- name: active_model
+-- role: svc_memory
+-- database: lares
+SELECT id FROM memory.embedding_model WHERE state = 'active';
+
+-- name: archived_lately
+-- role: svc_memory
+-- database: lares
+SELECT DISTINCT memory_id FROM memory.consolidation_move
+WHERE subject_id = $1 AND tier = $2 AND kind = 'archived' AND from_level = 'episodic' AND at >= $3
+LIMIT $4;
+
+-- name: risen_lately
+-- role: svc_memory
+-- database: lares
+-- What came to another level and may meet its like there.
+SELECT DISTINCT memory_id FROM memory.consolidation_move
+WHERE subject_id = $1 AND tier = $2 AND kind IN ('promoted', 'demoted', 'restored') AND at >= $3
+LIMIT $4;

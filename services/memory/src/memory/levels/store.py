@@ -272,6 +272,10 @@ class LevelStore:
         rows = await conn.fetch(self._texts[tier]["list_counts"])
         return {row["kind"]: row["moves"] for row in rows}
 
+    def text(self, name: str, tier: Tier) -> str:
+        """Return a statement as it reads for one tier."""
+        return self._texts[tier][name]
+
     def book(self, name: str) -> str:
         """Return a statement on the books that only the plain database keeps."""
         return self._texts[Tier.CONVENIENCE][name]
