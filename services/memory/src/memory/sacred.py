@@ -125,6 +125,10 @@ class SacredShelf(Shelf):
         """Return the caller's rows as they are kept: sealed."""
         return await conn.fetch(self._text["all_sacred"], SACRED_ROWS_MAX)
 
+    def opened(self, rows: Sequence[Any], model: int) -> list[Entry]:
+        """Return the rows opened, each with its vector by that model if it has one. Raises SacredUnreadable."""
+        return [self._open(row, with_embedding=True, model=model) for row in rows]
+
     def search(
         self,
         rows: Sequence[Any],

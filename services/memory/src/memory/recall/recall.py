@@ -1,22 +1,39 @@
-"""Recall: two arms, near in meaning and sharing words, over the tiers the caller may read, fused and explained."""
+"""Recall: the question is read, both arms are searched as the caller, what they found is weighed, and time decides."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from contracts.identity import Caller
-from contracts.memory import Reason, Recalled, RecallRequest, RecallResult, Tier
+from contracts.tiers import Tier
 
-from memory.domain import Entry, check_recall_limit, chosen_tiers, clean_query
+from memory.domain import Entry, check_recall_limit, clean_query
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
+from memory.facts import arm
+from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
-from memory.plain import CANDIDATES
-from memory.presenting import to_memory
-from memory.scoring import Fused, Hit, fuse
-from memory.writing.embedder import Embedder
+from memory.recall import closed
+from memory.recall.answer import Asking, missing, result, settled
+from memory.recall.asked import passes, read_filters
+from memory.recall.question import names_in, read
+from memory.recall.rank import Ranked, merged, rank, replacing
+from memory.recall.speakers import speakers
+
+if TYPE_CHECKING:
+    from contracts.identity import Caller
+    from contracts.memory import RecallRequest, RecallResult
+    from kit.pool import Connection
+
+    from memory.writing.embedder import Embedder
+
+# Of each arm: beyond, hardly any answer is found (ADR 0014), and every one costs time.
+CANDIDATES = 100
+# A memory that names whom the question names is looked at though neither arm found it.
+NAMING_MAX = 32
+# What replaced what replaced it: a chain is followed so far.
+REPLACED_MAX = 4
 
 
 class Recall:
@@ -31,90 +48,116 @@ class Recall:
         """Return at most `limit` of the caller's memories, best first, each with its reasons.
 
         Answers `lexical_only` when the query cannot be embedded in time. Raises TextEmpty, TextTooLong,
-        TextUnprintable, TierUnknown, TierDenied, LimitInvalid, SacredUnreadable.
+        TextUnprintable, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid, TimeInvalid, LimitInvalid,
+        SacredUnreadable.
         """
-        query = clean_query(request.query)
-        limit = check_recall_limit(request.limit)
-        tiers = chosen_tiers(caller.db_role, request.tiers)
-        vector = await self._embed(query)
-        near: list[Hit] = []
-        said: list[Hit] = []
-        known: dict[UUID, Entry] = {}
-        plain = [tier for tier in tiers if tier is not Tier.SACRED]
-        if Tier.SACRED in tiers:
-            near, said, known = await self._in_sacred(caller, query, vector)
-        best = await self._in_plain(caller, plain, query, vector, near, said, known, limit)
-        moment = now()
-        results = [_recalled(fused, known[fused.id], moment) for fused in best]
-        return RecallResult(
-            results=results, degraded=None if vector is not None else "lexical_only"
+        asking = Asking(
+            query=clean_query(request.query),
+            filters=read_filters(caller.db_role, request),
+            limit=check_recall_limit(request.limit),
+            moment=now(),
+            # Asked before a connection is held: who holds one and waits for another can wait for ever.
+            model=(await self._embedder.active()).id,
         )
+        if Tier.SACRED in asking.filters.tiers:
+            await self._open(caller, asking)
+        if any(tier in PLAIN for tier in asking.filters.tiers):
+            return await self._among_all(caller, asking)
+        _read(asking, [])
+        ranked = self._among_sealed(asking, await self._embed(asking))
+        return result(asking, ranked, settled(asking, ranked), asking.sealed)
 
-    async def _embed(self, query: str) -> list[float] | None:
+    async def _among_all(self, caller: Caller, asking: Asking) -> RecallResult:
+        shelf, filters = self._library.plain, asking.filters
+        tiers = [tier for tier in PLAIN if tier in filters.tiers]
+        async with shelf.pool.as_caller(caller) as conn:
+            _read(asking, await speakers(conn, tiers))
+            # What needs no vector is looked up while the model works.
+            embedding = asyncio.create_task(self._embed(asking))
+            try:
+                look = Search(filters, CANDIDATES, asking.model)
+                await look.say(conn, await lexemes(conn, asking.question.bare))
+                named = await _naming(conn, tiers, asking)
+                vector = await embedding
+            finally:
+                embedding.cancel()
+            if vector is not None:
+                await look.mean(conn, vector, list(named))
+            found, corpus = look.outcome()
+            # While a memory moves, the more private copy is the memory.
+            found = [each for each in found if each.id not in asking.sealed]
+            ranked = merged(
+                rank(asking.question, found, corpus, asking.asked_at, named),
+                self._among_sealed(asking, vector),
+            )
+            ranked += await self._replacing(conn, tiers, asking, ranked)
+            best = settled(asking, ranked)
+            known = dict(asking.sealed)
+            for entry in await self._entries(conn, tiers, [each.id for each in best]):
+                known.setdefault(entry.id, entry)
+        return result(asking, ranked, best, known)
+
+    async def _embed(self, asking: Asking) -> Sequence[float] | None:
         try:
-            # A question can be as private as its answer: it never leaves the house.
-            return await self._embedder.embed(query, Tier.SACRED, self._embed_timeout_s)
+            vector = await self._embedder.query(asking.question.bare, self._embed_timeout_s)
         except (EmbedderUnavailable, EmbeddingRefused):
-            return None
+            vector = None
+        # A vector of another model than the one asked for before: the model was changed in between.
+        asking.degraded = vector is None or vector.model != asking.model
+        return vector.numbers if vector is not None and not asking.degraded else None
 
-    async def _in_sacred(
-        self, caller: Caller, query: str, vector: Sequence[float] | None
-    ) -> tuple[list[Hit], list[Hit], dict[UUID, Entry]]:
+    async def _open(self, caller: Caller, asking: Asking) -> None:
         shelf = self._library.sacred
         async with shelf.pool.as_caller(caller) as conn:
             rows = await shelf.everything(conn)
-        return await asyncio.to_thread(shelf.search, rows, query, vector, CANDIDATES)
+        # Thousands of rows take tens of milliseconds to open.
+        entries = await asyncio.to_thread(shelf.opened, rows, asking.model)
+        asking.sealed = {
+            entry.id: entry for entry in entries if passes(entry, asking.filters, asking.moment)
+        }
 
-    async def _in_plain(
-        self,
-        caller: Caller,
-        tiers: Sequence[Tier],
-        query: str,
-        vector: Sequence[float] | None,
-        near: list[Hit],
-        said: list[Hit],
-        known: dict[UUID, Entry],
-        limit: int,
-    ) -> list[Fused]:
-        """Add the findings of the plain tiers to those given, and return the best of all, each of them known."""
-        if not tiers:
-            return fuse(near, said, limit)
+    def _among_sealed(self, asking: Asking, vector: Sequence[float] | None) -> list[Ranked]:
+        entries = list(asking.sealed.values())
+        found, corpus = closed.candidates(entries, asking.question, vector)
+        return rank(asking.question, found, corpus, asking.asked_at)
+
+    async def _replacing(
+        self, conn: Connection, tiers: Sequence[Tier], asking: Asking, ranked: Sequence[Ranked]
+    ) -> list[Ranked]:
+        """Return what replaced any of `ranked` and was not found itself, as far as the filters let it through."""
+        added: list[Ranked] = []
+        for _ in range(REPLACED_MAX):
+            wanted = missing([*ranked, *added])
+            if not wanted:
+                break
+            entries = await self._entries(conn, tiers, wanted)
+            fresh = [entry for entry in entries if passes(entry, asking.filters, asking.moment)]
+            if not fresh:
+                break
+            added += [replacing(closed.candidate(entry), asking.asked_at) for entry in fresh]
+        return added
+
+    async def _entries(
+        self, conn: Connection, tiers: Sequence[Tier], ids: Sequence[UUID]
+    ) -> list[Entry]:
         shelf = self._library.plain
-        async with shelf.pool.as_caller(caller) as conn:
-            for tier in tiers:
-                # A sacred copy of a memory that is just moving wins over the one it leaves behind.
-                if vector is not None:
-                    near += [
-                        hit
-                        for hit in await shelf.near(conn, tier, vector, CANDIDATES)
-                        if hit.id not in known
-                    ]
-                said += [
-                    hit
-                    for hit in await shelf.words(conn, tier, query, CANDIDATES)
-                    if hit.id not in known
-                ]
-            best = fuse(near, said, limit)
-            missing = [fused.id for fused in best if fused.id not in known]
-            for tier in tiers:
-                known.update({entry.id: entry for entry in await shelf.many(conn, tier, missing)})
-        return [fused for fused in best if fused.id in known]
+        return [entry for tier in tiers for entry in await shelf.many(conn, tier, ids)]
 
 
-def _recalled(fused: Fused, entry: Entry, moment: datetime) -> Recalled:
-    reasons: list[Reason] = []
-    if fused.vector is not None:
-        reasons.append(
-            Reason(arm="vector", score=round(fused.vector.score, 4), detail=fused.vector.detail)
-        )
-    if fused.lexical is not None:
-        reasons.append(
-            Reason(arm="lexical", score=round(fused.lexical.score, 4), detail=fused.lexical.detail)
-        )
-    reasons.sort(key=lambda reason: -reason.score)
-    return Recalled(
-        memory=to_memory(entry),
-        score=fused.score,
-        reasons=reasons,
-        age_seconds=max(0, int((moment - (entry.occurred_at or entry.created_at)).total_seconds())),
-    )
+def _read(asking: Asking, plain: Sequence[str]) -> None:
+    sealed = {entry.speaker for entry in asking.sealed.values() if entry.speaker is not None}
+    asking.question = read(asking.query, sorted({*plain, *sealed}), asking.asked_at)
+
+
+async def _naming(conn: Connection, tiers: Sequence[Tier], asking: Asking) -> dict[UUID, float]:
+    """Return memories that name whom the question names, each with how telling that is."""
+    names = names_in(asking.question.bare)
+    if not names:
+        return {}
+    found = await arm.entity_ids_for(conn, tiers, names, asking.filters.namespaces)
+    if not found:
+        return {}
+    asking.names = sorted(found)
+    ids = [ident for each in found.values() for ident in each]
+    roots = await arm.expand(conn, tiers, ids)
+    return dict(await arm.memories_of(conn, tiers, roots, NAMING_MAX))

@@ -61,6 +61,10 @@ class Embedder:
         self._models = models
         self._invalid = invalid
 
+    async def active(self) -> Model:
+        """Return the model that makes the vectors of questions now. Raises DataUnavailable."""
+        return await self._models.active()
+
     async def query(self, text: str, timeout_s: float) -> QueryVector:
         """Return the vector of a question within `timeout_s`. Raises EmbedderUnavailable, EmbeddingRefused.
 

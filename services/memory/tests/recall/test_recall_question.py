@@ -1,0 +1,104 @@
+"""What is read out of a question: names that are known, times, and what is left to search for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory.recall.question import at, names_in, read
+
+ASKED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SPEAKERS = ["Caroline", "Dr. Ana Silva", "Will", "user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("text", "bare", "named"),
+    [
+        ("What did Caroline research?", "What did research?", {"caroline"}),
+        ("Caroline's dog", "dog", {"caroline"}),
+        ("what did caroline research", "what did research", {"caroline"}),
+        ("When did Ana call?", "When did call?", {"dr. ana silva"}),
+        ("Will it rain on Will's day?", "Will it rain on day?", {"will"}),
+        ("will it rain", "will it rain", set()),
+        ("the carolines of the coast", "the carolines of the coast", set()),
+        ("What does the user like?", "What does the user like?", set()),
+        ("Caroline?", "Caroline?", {"caroline"}),
+    ],
+)
+def test_names_of_speakers_are_found_and_taken_out(text: str, bare: str, named: set[str]) -> None:
+    question = read(text, SPEAKERS, ASKED)
+    assert question.bare == bare
+    assert question.named == named
+
+
+def test_only_speakers_of_this_person_are_names() -> None:
+    assert read("Where does Anna live?", ["Caroline"], ASKED).bare == "Where does Anna live?"
+
+
+def test_a_turn_of_the_one_who_is_named_is_what_was_asked_for() -> None:
+    question = read("What did Caroline say?", SPEAKERS, ASKED)
+    assert question.concerns("Caroline") == 1
+    assert question.concerns("Will") == 0
+    assert question.concerns(None) == 0
+
+
+def test_of_two_who_are_named_neither_is_meant_more() -> None:
+    question = read("What do Caroline and Ana share?", SPEAKERS, ASKED)
+    assert question.concerns("Caroline") == question.concerns("Dr. Ana Silva") == 0
+
+
+def test_who_asks_about_themselves_means_their_own_words() -> None:
+    question = read("Where did I park?", SPEAKERS, ASKED)
+    assert question.concerns(None) == question.concerns("user") > question.concerns("assistant")
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("what happened yesterday?", datetime(2026, 11, 19), datetime(2026, 11, 20)),
+        ("what did we plan last Tuesday?", datetime(2026, 11, 17), datetime(2026, 11, 18)),
+        ("where was I in May?", datetime(2026, 5, 1), datetime(2026, 6, 1)),
+        ("what was said two weeks ago?", datetime(2026, 11, 2), datetime(2026, 11, 9)),
+        (
+            "where was John between August 11 and August 15 2023?",
+            datetime(2023, 8, 11),
+            datetime(2023, 8, 16),
+        ),
+    ],
+)
+def test_a_time_is_read_from_the_moment_the_question_is_asked(
+    text: str, since: datetime, until: datetime
+) -> None:
+    span = at(read(text, [], ASKED), ASKED)
+    assert span == (since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+
+
+def test_a_month_without_a_year_is_the_last_one_that_has_memories() -> None:
+    question = read("Where was I in May?", [], ASKED)
+    assert at(question, datetime(2023, 8, 1, tzinfo=UTC)) == (
+        datetime(2023, 5, 1, tzinfo=UTC),
+        datetime(2023, 6, 1, tzinfo=UTC),
+    )
+
+
+def test_a_relative_time_is_never_moved_to_where_there_are_memories() -> None:
+    question = read("What did I do last month?", [], ASKED)
+    span = at(question, ASKED - timedelta(days=2000))
+    assert span == (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
+
+
+def test_names_are_capitals_inside_a_sentence() -> None:
+    assert names_in("When did I meet Ana Silva in Porto?") == ["Ana Silva", "Ana", "Silva", "Porto"]
+    assert names_in("Ana's birthday") == ["Ana"]
+    assert names_in("Where do I live?") == []
+
+
+@given(st.text(max_size=200), st.lists(st.text(min_size=1, max_size=20), max_size=5))
+def test_any_text_can_be_read(text: str, speakers: list[str]) -> None:
+    question = read(text, speakers, ASKED)
+    at(question, ASKED)
+    assert question.text == text
+    # What is searched for is never nothing where there was something.
+    assert question.bare.strip() or not text.strip()
