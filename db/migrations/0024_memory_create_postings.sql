@@ -30,6 +30,12 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION memory.sorted_postings(codes bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT string_agg(code, ''::bytea ORDER BY code)
+        FROM (SELECT substring(codes FROM place FOR 8) AS code
+              FROM generate_series(1, octet_length(codes), 8) AS place) AS one);
+
 CREATE FUNCTION memory.without_postings(codes bytea, seqs bigint[]) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -47,7 +53,8 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION memory.posting(bigint, integer, integer)
     TO lares_app, lares_remote_rw, lares_mcp, lares_readonly;
-GRANT EXECUTE ON FUNCTION memory.posting_place(bytea, bigint), memory.without_postings(bytea, bigint[])
+GRANT EXECUTE ON FUNCTION memory.posting_place(bytea, bigint), memory.without_postings(bytea, bigint[]),
+    memory.sorted_postings(bytea)
     TO lares_app, lares_remote_rw, lares_mcp;
 
 DO $migration$
@@ -72,9 +79,12 @@ BEGIN
                 subject_id uuid NOT NULL,
                 namespace  text NOT NULL,
                 term       text NOT NULL,
+                -- One of a few memories, to be merged with its like; those of many stay as they are.
+                young      boolean NOT NULL,
                 codes      bytea STORAGE EXTERNAL NOT NULL,
                 PRIMARY KEY (subject_id, term, last_seq)
             );
+            CREATE INDEX posting_young ON tier.posting (subject_id, last_seq) WHERE young;
 
             -- How many rows and words the blocks hold: a sum, so that nobody waits for anybody to count.
             CREATE TABLE tier.posting_total (
@@ -84,6 +94,9 @@ BEGIN
                 words      bigint NOT NULL
             );
             CREATE INDEX posting_total_of ON tier.posting_total (subject_id);
+
+            -- Few values, so a few bytes a row: a filter that leaves little need not read what it leaves out.
+            CREATE INDEX memory_kinds ON tier.memory (subject_id, namespace, source_kind, level);
         $tables$, 'tier.', tier || '.');
         FOREACH name IN ARRAY ARRAY['posting_fresh', 'posting', 'posting_total'] LOOP
             EXECUTE format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY', tier, name);
@@ -123,8 +136,8 @@ BEGIN
                         INSERT INTO tier.posting_total (subject_id, namespace, rows, words)
                         SELECT person, namespace, count(*), sum(words) FROM gone GROUP BY namespace
                     ), blocks AS (
-                        INSERT INTO tier.posting (last_seq, subject_id, namespace, term, codes)
-                        SELECT max(seq), person, namespace, lexeme,
+                        INSERT INTO tier.posting (last_seq, subject_id, namespace, term, young, codes)
+                        SELECT max(seq), person, namespace, lexeme, most < 65536,
                                string_agg(memory.posting(seq, cardinality(positions), words), ''::bytea ORDER BY seq)
                         FROM gone, unnest(lexemes)
                         GROUP BY lexeme, namespace
@@ -184,6 +197,46 @@ BEGIN
             END
             $$;
 
+            -- Merge one person's young blocks, if there are enough of them, and add up what was counted apart.
+            -- Say how many went. A word's blocks then number one for every 65,536 memories.
+            CREATE FUNCTION tier.merge_postings(person uuid, least_folds integer) RETURNS integer
+            LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+            DECLARE
+                merged integer;
+            BEGIN
+                IF (SELECT count(*) FROM tier.posting_total WHERE subject_id = person) < least_folds
+                    OR NOT pg_try_advisory_xact_lock(25, hashtext('tier.' || person::text)) THEN
+                    RETURN 0;
+                END IF;
+                WITH oldest AS MATERIALIZED (
+                    SELECT term, last_seq FROM tier.posting WHERE subject_id = person AND young
+                    ORDER BY last_seq LIMIT 200000
+                ), gone AS MATERIALIZED (
+                    DELETE FROM tier.posting USING oldest
+                    WHERE subject_id = person AND posting.term = oldest.term AND posting.last_seq = oldest.last_seq
+                    RETURNING posting.namespace, posting.term, posting.last_seq, posting.codes
+                ), beside AS (
+                    SELECT gone.*, codes < lag(substring(codes FROM octet_length(codes) - 7))
+                        OVER (PARTITION BY namespace, term, last_seq >> 16 ORDER BY last_seq) AS crosses
+                    FROM gone
+                ), blocks AS (
+                    INSERT INTO tier.posting (last_seq, subject_id, namespace, term, young, codes)
+                    SELECT max(last_seq), person, namespace, term, false,
+                           CASE WHEN bool_or(crosses) THEN memory.sorted_postings(string_agg(codes, ''::bytea))
+                                ELSE string_agg(codes, ''::bytea ORDER BY last_seq) END
+                    FROM beside GROUP BY namespace, term, last_seq >> 16
+                )
+                SELECT count(*) INTO merged FROM gone;
+                IF merged < 200000 THEN
+                    WITH gone AS (
+                        DELETE FROM tier.posting_total WHERE subject_id = person RETURNING namespace, rows, words)
+                    INSERT INTO tier.posting_total (subject_id, namespace, rows, words)
+                    SELECT person, namespace, sum(rows), sum(words) FROM gone GROUP BY namespace;
+                END IF;
+                RETURN greatest(merged, 1);
+            END
+            $$;
+
             -- Make a person's index anew from their texts; say how many memories it has.
             CREATE FUNCTION tier.rebuild_postings(person uuid) RETURNS integer
             LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -201,7 +254,8 @@ BEGIN
             $$;
 
             GRANT EXECUTE ON FUNCTION tier.fold_postings(uuid, integer, integer),
-                tier.drop_postings(uuid, bigint[], text[], text[], integer[]), tier.rebuild_postings(uuid)
+                tier.drop_postings(uuid, bigint[], text[], text[], integer[]), tier.rebuild_postings(uuid),
+                tier.merge_postings(uuid, integer)
                 TO lares_app, lares_remote_rw;
 
             CREATE FUNCTION tier.index_remembered() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -279,12 +333,14 @@ BEGIN
             DROP TRIGGER memory_index_edited ON tier.memory;
             DROP TRIGGER memory_index_forgotten ON tier.memory;
             DROP FUNCTION tier.index_remembered(), tier.index_edited(), tier.index_forgotten(),
-                tier.rebuild_postings(uuid), tier.fold_postings(uuid, integer, integer),
+                tier.rebuild_postings(uuid), tier.merge_postings(uuid, integer),
+                tier.fold_postings(uuid, integer, integer),
                 tier.drop_postings(uuid, bigint[], text[], text[], integer[]);
+            DROP INDEX tier.memory_kinds;
             DROP TABLE tier.posting, tier.posting_fresh, tier.posting_total;
         $drop$, 'tier.', tier || '.');
     END LOOP;
 END
 $migration$;
-DROP FUNCTION memory.without_postings(bytea, bigint[]), memory.posting_place(bytea, bigint),
+DROP FUNCTION memory.without_postings(bytea, bigint[]), memory.sorted_postings(bytea), memory.posting_place(bytea, bigint),
     memory.posting(bigint, integer, integer);

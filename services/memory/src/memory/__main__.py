@@ -1,5 +1,5 @@
 """Settings -> dependencies -> run: the only wiring. `python -m memory` serves, `python -m memory worker` embeds,
-`python -m memory consolidator` moves memories between the levels.
+`python -m memory consolidator` moves memories between the levels, `python -m memory reindex` makes the index of words anew.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ log = logs.get(__name__)
 
 def main(arguments: list[str]) -> None:
     """Serve over HTTP, work off the queue, or consolidate, until SIGTERM. A data key that is none exits with 78."""
-    processes = {"": _serve, "worker": _work, "consolidator": _consolidate}
+    processes = {"": _serve, "worker": _work, "consolidator": _consolidate, "reindex": _reindex}
     process = processes.get(" ".join(arguments))
     if process is None:
-        raise SystemExit("usage: python -m memory [worker|consolidator]")
+        raise SystemExit("usage: python -m memory [worker|consolidator|reindex]")
     try:
         process()
     except KitError as error:
@@ -53,6 +53,15 @@ def _consolidate() -> None:
 
     settings = load(ConsolidatorSettings)
     logs.setup("consolidator", settings.log_level)
+    raise SystemExit(run(settings))
+
+
+def _reindex() -> None:
+    from memory.index.upkeep import run
+    from memory.settings import StoreSettings
+
+    settings = load(StoreSettings)
+    logs.setup("memory-reindex", settings.log_level)
     raise SystemExit(run(settings))
 
 

@@ -223,9 +223,35 @@ async def test_a_rebuilt_index_finds_the_same(shelves: Any) -> None:
     assert await found(shelves, "lantern violin") == before
 
 
+async def test_merged_blocks_hold_the_same_whatever_order_they_came_in(shelves: Any) -> None:
+    rows = [Row(" ".join(WORDS[number % 4 : 6])) for number in range(60)]
+    await shelves.put(rows[:20])
+    await shelves.fold()
+    async with shelves.open() as conn:
+        # An old memory that is edited lands in a later block, beside younger ones.
+        await conn.execute(
+            "UPDATE convenience.memory SET text = 'winter violin' WHERE id = $1", rows[0].id
+        )
+    await shelves.put(rows[20:])
+    await shelves.fold(most=7)
+    before = await found(shelves, "violin")
+    count = "SELECT count(*) FROM convenience.posting WHERE term = 'violin'"
+    merge = "SELECT convenience.merge_postings($1, 3)"
+    async with shelves.open() as conn:
+        assert await conn.fetchval(count) > 2
+        assert await conn.fetchval(merge, shelves.subject) > 2
+        assert await conn.fetchval(merge, shelves.subject) == 0
+        assert await conn.fetchval(count) == 1
+        assert (await search(conn, HOME, None, ["violin"], 100))[1].rows == 60
+    assert await found(shelves, "violin") == before
+    async with shelves.open() as conn:
+        await conn.execute("DELETE FROM convenience.memory WHERE id = $1", rows[0].id)
+    assert set(await found(shelves, "violin")) == set(before) - {rows[0].id}
+
+
 actions = st.lists(
     st.tuples(
-        st.sampled_from(["put", "edit", "forget", "fold"]),
+        st.sampled_from(["put", "edit", "forget", "fold", "merge"]),
         st.lists(st.sampled_from(WORDS), min_size=1, max_size=12),
         st.integers(0, 30),
         st.sampled_from([Tier.CONVENIENCE, Tier.SENSITIVE]),
@@ -253,6 +279,9 @@ async def test_whatever_is_done_the_scores_are_those_of_the_textbook(
             await shelves.put([row])
         elif action == "fold":
             await shelves.fold(tier)
+        elif action == "merge":
+            async with shelves.open() as conn:
+                await conn.execute(f"SELECT {tier.value}.merge_postings($1, 1)", shelves.subject)
         elif chosen is not None:
             async with shelves.open() as conn:
                 if action == "edit":

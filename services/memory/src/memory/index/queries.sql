@@ -72,6 +72,17 @@ WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) 
   AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
 LIMIT $10;
 
+-- name: merge
+-- role: lares_app
+-- database: lares
+-- Again and again, until it says 0; one more fold than that is not worth it.
+SELECT convenience.merge_postings($1, $2);
+
+-- name: rebuild
+-- role: lares_app
+-- database: lares
+SELECT convenience.rebuild_postings($1);
+
 -- name: found
 -- role: lares_app
 -- database: lares

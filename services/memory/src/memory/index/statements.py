@@ -13,12 +13,17 @@ NAMED = sql.load(Path(__file__).with_name("queries.sql"))
 DIMENSIONS = (256, 384, 512, 768, 1024)
 
 
+def of(name: str, tier: Tier) -> str:
+    """Return a statement as it reads for one tier."""
+    return str(NAMED[name]).replace("convenience.", f"{tier.value}.")
+
+
 @cache
 def joined(name: str, tiers: tuple[Tier, ...]) -> str:
     """Return a statement over several tiers at once: a round trip costs more than most of them."""
     parts: list[str] = []
     for number, tier in enumerate(tiers):
-        text = str(NAMED[name]).replace("convenience.", f"{tier.value}.")
+        text = of(name, tier)
         if name == "found" and number:
             # Numbers of memories are a tier's own.
             text = text.replace("$11::", "$13::").replace("$12::", "$14::")

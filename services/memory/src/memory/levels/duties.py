@@ -7,12 +7,15 @@ from datetime import timedelta
 
 from contracts.tiers import Tier
 
+from memory.exchange.chores import clear_files, sync_files, vacuum
 from memory.index.upkeep import merge_postings
 from memory.levels.chores import Chore, Desk
 from memory.levels.compress import compress
 from memory.rows import count
 
 PRUNE_AT_ONCE, PRUNES_MAX = 5000, 20
+# By night (UTC), when nobody waits: the day's learnings are written down, then the space of what was forgotten is freed.
+SYNC_HOUR, VACUUM_HOUR = 3, 4
 
 
 def duties() -> Sequence[Chore]:
@@ -21,6 +24,9 @@ def duties() -> Sequence[Chore]:
         Chore("journal", timedelta(hours=6), prune_journal, when_off=True),
         Chore("postings", timedelta(minutes=10), merge_postings, when_off=True),
         Chore("compression", timedelta(days=7), compress),
+        Chore("nightly_files", timedelta(days=1), sync_files, hour=SYNC_HOUR, when_off=True),
+        Chore("clear_files", timedelta(minutes=1), clear_files, when_off=True),
+        Chore("vacuum", timedelta(days=1), vacuum, hour=VACUUM_HOUR, when_off=True),
     )
 
 
