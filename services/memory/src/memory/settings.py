@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kit.settings import CommonSettings, HttpSettings, secret, setting
 
-from memory.exchange.settings import ExchangeSettings
+from memory.exchange.settings import ExchangeSettings, SyncSettings
 from memory.levels.settings import LevelSettings
 
 
@@ -107,7 +107,7 @@ class WorkerSettings(StoreSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConsolidatorSettings(LevelSettings):
+class ConsolidatorSettings(LevelSettings, SyncSettings):
     """The consolidator, which listens to nobody, opens nothing sacred and uses no bus."""
 
     postgres_host: str = setting("LARES_POSTGRES_HOST", help="Address of Postgres.")
@@ -124,6 +124,11 @@ class ConsolidatorSettings(LevelSettings):
         "LARES_MEMORY_MOVES_MAX",
         default=2000,
         help="Most moves in one round; the rest waits for the next.",
+    )
+    merge: bool = setting(
+        "LARES_MEMORY_MERGE",
+        default=True,
+        help="Whether a memory that repeats another becomes a further source of it.",
     )
     summary_model: str = setting(
         "LARES_MEMORY_SUMMARY_MODEL",

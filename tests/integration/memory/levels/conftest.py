@@ -23,6 +23,7 @@ from memory.levels.loop import Loop, Seat
 from memory.levels.observe import Observer
 from memory.levels.plan import LIMITS, Limits
 from memory.levels.store import LevelStore
+from memory.plain import PlainShelf
 
 ROOT = Path(__file__).resolve().parents[4]
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -130,11 +131,12 @@ class House:
         actor: Any = None,
     ) -> Loop:
         """Return the loop, whose rounds the test runs by hand."""
+        shelf = PlainShelf(self.store.plain)
         chores: Any = Chores(_Nothing(self.clock), ())
         return Loop(
             self.store,
-            Observer(self.store, limits),
-            actor or Actor(self.store, limits),
+            Observer(self.store, limits, shelf),
+            actor or Actor(self.store, limits, shelf),
             chores,
             name="test",
             mode=mode,

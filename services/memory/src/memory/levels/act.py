@@ -11,14 +11,19 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from contracts.tiers import Tier
 from kit.pool import Connection
 
+from memory.errors import Busy
 from memory.levels.decide import Item, Move, Why, after, next_for, score
 from memory.levels.plan import Limits
 from memory.levels.store import ROLE, Entered, LevelStore
+
+if TYPE_CHECKING:
+    from memory.plain import PlainShelf
 
 STEP_OUT = "SET LOCAL ROLE NONE"
 
@@ -29,10 +34,13 @@ class Actor:
 
     store: LevelStore
     limits: Limits
+    shelf: PlainShelf | None = None
 
     async def __call__(self, subject: UUID, move: Move, now: datetime) -> Entered | None:
         """Return the journal's entry of the move; None when the row says otherwise by now. Raises DataUnavailable."""
         tier = Tier(move.tier)
+        if move.into is not None:
+            return await self._merge(subject, tier, move, move.into)
         async with self._held(subject, tier, move.id) as conn:
             item = await self.store.take(conn, tier, move.id) if conn is not None else None
             if conn is None or item is None or not still(item, move, now, self.limits):
@@ -41,6 +49,31 @@ class Actor:
             await self.store.put(conn, tier, after(item, made, now, self.limits))
             await conn.execute(STEP_OUT)
             return await self.store.enter(conn, subject, made)
+
+    async def _merge(self, subject: UUID, tier: Tier, move: Move, into: UUID) -> Entered | None:
+        """Make one memory of two, if they still say the same."""
+        if self.shelf is None or tier is Tier.SACRED:
+            return None
+        # Only who has two of a kind loads what makes one of them.
+        from memory.writing.merge import hold_memories, merge_in
+
+        async with self.store.plain.as_role(ROLE, subject) as conn:
+            for memory_id in sorted((move.id, into)):
+                if not await self.store.hold(conn, memory_id):
+                    return None
+            await conn.execute(STEP_OUT)
+            try:
+                # Held already: this asks in addition whether either is on its way to another tier.
+                await hold_memories(conn, self.shelf, (move.id, into))
+            except Busy:
+                return None
+            await self.shelf.step_in(conn, ROLE)
+            survivor = await merge_in(conn, self.shelf, tier, move.id, into)
+            if survivor is None:
+                return None
+            gone = move.id if survivor == into else into
+            made = replace(move, id=gone, into=survivor)
+            return await self.store.enter(conn, subject, made, announced=True)
 
     @asynccontextmanager
     async def _held(

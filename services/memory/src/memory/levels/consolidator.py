@@ -50,11 +50,13 @@ async def _run(settings: ConsolidatorSettings) -> None:
             ServiceClient("model-gateway", settings.model_gateway_url, retries=0)
         )
         store, limits = LevelStore(plain, sacred), settings.limits()
-        desk = Desk(PlainShelf(plain), store, client, settings, clock)
+        shelf = PlainShelf(plain)
+        desk = Desk(shelf, store, client, settings, clock)
+        merging = shelf if settings.merge else None
         loop = Loop(
             store,
-            Observer(store, limits),
-            Actor(store, limits),
+            Observer(store, limits, merging),
+            Actor(store, limits, merging),
             Chores(desk, duties()),
             name=f"{socket.gethostname()}-{os.getpid()}"[:100],
             mode=settings.consolidation,

@@ -145,9 +145,9 @@ class Loop:
         mode = self._mode if switched_on else "off"
         done = Round()
         if mode != "off":
-            for subject, _ in await self._store.subjects(PEOPLE_PER_ROUND):
+            for subject, since in await self._store.subjects(PEOPLE_PER_ROUND):
                 await seat.check()
-                done = await self._person(seat, subject, done, dry=mode == "dry_run")
+                done = await self._person(seat, subject, since, done, dry=mode == "dry_run")
                 if self._clock.monotonic() - begun > self._every_s and done.people > 0:
                     # Those who are left waited longest, and are first next time.
                     break
@@ -155,14 +155,16 @@ class Loop:
         await self._chores.run_due(switched_on=mode == "on")
         return done
 
-    async def _person(self, seat: Seat, subject: UUID, done: Round, *, dry: bool) -> Round:
+    async def _person(
+        self, seat: Seat, subject: UUID, since: datetime | None, done: Round, *, dry: bool
+    ) -> Round:
         """Plan for one person and carry it out, within what the round has left."""
         async with self._store.plain.own() as guard:
             if not await self._store.hold_subject(guard, subject):
                 # Somebody asked for it by hand this moment.
                 return done
             now = self._clock.now()
-            seen = await self._observer.look(subject, now)
+            seen = await self._observer.look(subject, now, since)
             moves = plan(seen.snapshot, now, self._actor.limits)
             room = self._moves_max - done.planned
             moved = 0 if dry else await self._act(seat, subject, moves[:room], now)

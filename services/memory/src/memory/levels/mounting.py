@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from kit.pool import Connection
     from starlette.routing import Route
 
-    from memory.levels.settings import LevelSettings
     from memory.library import Library
+    from memory.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Levels:
 
 
 def mount(
-    settings: LevelSettings, library: Library, numbers: LevelNumbers, metrics: Metrics, clock: Clock
+    settings: Settings, library: Library, numbers: LevelNumbers, metrics: Metrics, clock: Clock
 ) -> Levels:
     """Return the levels over the library's stores."""
 
@@ -62,7 +62,12 @@ def mount(
 
     limits = settings.limits()
     store = LevelStore(library.plain.pool, library.sacred.pool, announce)
+    shelf = library.plain if settings.merge else None
     overview = Overview(
-        store, Observer(store, limits), Actor(store, limits), settings.consolidation, clock
+        store,
+        Observer(store, limits, shelf),
+        Actor(store, limits, shelf),
+        settings.consolidation,
+        clock,
     )
     return Levels(Touch(store, limits, clock, metrics), LevelApi(overview), store, numbers, clock)

@@ -6,18 +6,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from contracts.tiers import Tier
 
-from memory.levels.decide import Item, Snapshot
+from memory.levels.decide import Item, Pair, Snapshot
+from memory.levels.pairs import near_duplicates
 from memory.levels.plan import EPISODIC, KNOWLEDGE, SESSION, WORKING, Limits
 from memory.levels.store import PLAIN_TIERS, ROLE, LevelStore
+
+if TYPE_CHECKING:
+    from memory.plain import PlainShelf
 
 # Of one kind and tier, in one look; the rest is seen at the next.
 BATCH = 500
 _COUNT_EVERY = timedelta(minutes=15)
 _PEOPLE_MAX = 1000
+_PAIRS_SINCE, _PAIRS_AGAIN = timedelta(days=1), timedelta(minutes=5)
 _SPILLING = (SESSION, WORKING, EPISODIC, KNOWLEDGE)
 _DATABASES: tuple[Sequence[Tier], ...] = (PLAIN_TIERS, (Tier.SACRED,))
 
@@ -37,10 +43,17 @@ class Observer:
 
     store: LevelStore
     limits: Limits
+    shelf: PlainShelf | None = None
     _knowledge: dict[UUID, tuple[datetime, int]] = field(default_factory=dict)
 
-    async def look(self, subject: UUID, now: datetime, *, batch: int = BATCH) -> Observed:
-        """Return what may move, `batch` memories of each kind and tier at most. Raises DataUnavailable."""
+    async def look(
+        self, subject: UUID, now: datetime, since: datetime | None = None, *, batch: int = BATCH
+    ) -> Observed:
+        """Return what may move, `batch` memories of each kind and tier at most. Raises DataUnavailable.
+
+        Near-duplicates are looked for among what changed its level after `since`, if the observer has a shelf to
+        read their texts from.
+        """
         counted = self._counted(subject, now)
         occupancy: Counter[str] = Counter() if counted is None else Counter({KNOWLEDGE: counted})
         items: dict[UUID, Item] = {}
@@ -60,7 +73,15 @@ class Observer:
             excess = occupancy[level] - self.limits.capacity(level)
             if excess > 0:
                 await self._add_weakest(subject, level, now, min(excess, batch), items)
-        return Observed(now, Snapshot(tuple(items.values()), (), dict(occupancy)), dict(occupancy))
+        pairs: list[Pair] = []
+        if self.shelf is not None:
+            # Back a little further: a pair that somebody was at just then is found once more.
+            found, pairs = await near_duplicates(
+                self.store, self.shelf, subject, (since or now - _PAIRS_SINCE) - _PAIRS_AGAIN
+            )
+            items.update((item.id, item) for item in found if item.id not in items)
+        snapshot = Snapshot(tuple(items.values()), tuple(pairs), dict(occupancy))
+        return Observed(now, snapshot, dict(occupancy))
 
     async def _add_weakest(
         self, subject: UUID, level: str, now: datetime, limit: int, items: dict[UUID, Item]

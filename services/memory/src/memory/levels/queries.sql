@@ -296,3 +296,27 @@ LIMIT $4;
 SELECT DISTINCT memory_id FROM memory.consolidation_move
 WHERE subject_id = $1 AND tier = $2 AND kind IN ('promoted', 'demoted', 'restored') AND at >= $3
 LIMIT $4;
+
+-- name: observe_items
+-- role: lares_app
+-- database: lares
+SELECT id, namespace, level, strength, accesses, accessed_at, created_at, expires_at, archived_at
+FROM convenience.memory
+WHERE id = ANY ($1::uuid[]);
+
+-- name: same_claims
+-- role: lares_app
+-- database: lares
+-- Of memories that came to a level, those that find another there which makes the same claim.
+SELECT own.memory_id AS one, other.memory_id AS other
+FROM convenience.memory_claim AS own
+JOIN convenience.memory_claim AS other
+    ON other.subject_id = own.subject_id AND other.namespace = own.namespace AND other.claim = own.claim
+       AND other.memory_id <> own.memory_id
+JOIN convenience.memory AS risen ON risen.id = own.memory_id
+JOIN convenience.memory AS held ON held.id = other.memory_id AND held.level = risen.level
+WHERE own.memory_id = ANY ($1::uuid[])
+  AND risen.archived_at IS NULL AND held.archived_at IS NULL
+  AND risen.superseded_at IS NULL AND held.superseded_at IS NULL
+ORDER BY held.created_at, held.id
+LIMIT $2;

@@ -211,8 +211,13 @@ class LevelStore:
         """Be the one consolidator of the house until the transaction ends; False when another is."""
         return bool(await conn.fetchval(self.book("lead_rounds")))
 
-    async def enter(self, conn: Connection, subject: UUID, move: Move) -> Entered:
-        """Write the move into the journal of its database, count it, and announce it. As the service itself."""
+    async def enter(
+        self, conn: Connection, subject: UUID, move: Move, *, announced: bool = False
+    ) -> Entered:
+        """Write the move into the journal of its database, count it, and announce it unless that was done.
+
+        As the service itself.
+        """
         tier = Tier(move.tier)
         texts = self._texts[tier]
         row = await conn.fetchrow(
@@ -229,7 +234,8 @@ class LevelStore:
             move.into,
         )
         await conn.execute(texts["count_move"], move.kind.value)
-        await self._announce(conn, move.id, subject, tier, _CHANGES[move.kind])
+        if not announced:
+            await self._announce(conn, move.id, subject, tier, _CHANGES[move.kind])
         return Entered(
             row["id"],
             row["at"],
