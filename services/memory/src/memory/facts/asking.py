@@ -24,7 +24,6 @@ from memory.facts.sqltext import one, over, plain_tiers
 from memory.library import Library, now
 from memory.presenting import check_writes
 
-
 LISTING = "facts"
 
 

@@ -1,56 +1,141 @@
-"""Names that are known beforehand: first names, countries, cities with an airport. Read once, at the first use."""
+"""Names that are known beforehand: first names, countries and cities. Read once, at the first use.
+
+Fifty thousand names as Python strings would weigh 7 MB in a worker that may have 45. So they are kept as one sorted text
+of half a megabyte, in which a name is found by halving.
+"""
 
 from __future__ import annotations
 
+import json
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+from memory.facts.words import COMMON, NEVER
 
 # First names that are words, months or cities first of all: alone they prove nothing.
 _NOT_NAMES = frozenset(
-    ["April", "August", "Blue", "Bill", "Carry", "Case", "Cherry", "Christian", "Chance", "Crystal", "Dale", "Dawn", "Day", "Daisy", "Drew", "Earl", "Early", "Easter", "Ever", "Faith", "Florida", "Forest", "Fran", "Grant", "Glad", "Grace", "Happy", "Harmony", "Heath", "Heather", "Hope", "Honey", "Iris", "Ivy", "Jade", "Jay", "Jewel", "Joy", "Joy", "June", "King", "Lane", "Lark", "Last", "Lily", "Love", "Marina", "Mark", "May", "Melody", "Merry", "Misty", "Norm", "Opal", "Page", "Patience", "Pearl", "Peace", "Penny", "Poppy", "Price", "Prince", "Queen", "Queenie", "Rain", "Ray", "Rich", "Rob", "Robin", "Rock", "Rose", "Ruby", "Sandy", "See", "Shell", "Sky", "Star", "Starr", "Sun", "Sunny", "Sunshine", "Summer", "Teddy", "Tiffany", "Trip", "True", "Van", "Victory", "Viola", "Violet", "Wade", "Ward", "Wish", "Wynn", "Bean", "Brand", "Case", "Chase", "Clay", "Cliff", "Cole", "Dean", "Dell", "Don", "Fields", "Flower", "Gay", "Gray", "Guy", "Hunter", "Hill", "Holly", "Ice", "Ideal", "Kit", "Land", "Mercy", "Miles", "Neat", "Olive", "Park", "Red", "Reed", "Rusty", "Sage", "Silver", "Stone", "Storm", "Wells", "West", "Will", "Winter", "Angel", "Berry", "Candy", "Charity", "Constance"]
+    """
+    april august blue bill carry case cherry christian chance crystal dale dawn day daisy drew earl early easter ever
+    faith florida forest fran grant glad grace happy harmony heath heather hope honey iris ivy jade jay jewel joy june
+    king lane lark last lily love marina mark may melody merry misty norm opal page patience pearl peace penny poppy
+    price prince queen queenie rain ray rich rob robin rock rose ruby sandy see shell sky star starr sun sunny sunshine
+    summer teddy tiffany trip true van victory viola violet wade ward wish wynn bean brand chase clay cliff cole dean dell
+    don fields flower gay gray guy hunter hill holly ice ideal kit land mercy miles neat olive park red reed rusty sage
+    silver stone storm wells west will winter angel berry candy charity constance birthday congrats christmas python java
+    moon ten bon son bus work lunch dinner sea pets mum mom dad mama papa street story best king queen major minor junior
+    senior duke baron noble justice art tea kim_ amen note line page lake bay river ocean valley brook
+    """.split()
 )
-_MORE_NAMES = ["nate", "hans", "pedro", "priya", "wei", "mohammed", "muhammad", "jon", "sven", "rui", "joao", "luis", "jose", "juan", "carlos", "diego", "pablo", "miguel", "sofia", "lucia", "ines", "joana", "tiago", "duarte", "beatriz", "mateus", "fritz", "heinz", "jürgen", "jörg", "uwe", "anneke", "lars", "nils", "ingrid", "astrid", "bjorn", "bjørn", "erik", "giulia", "matteo", "luca", "giorgio", "paolo", "francesca", "chiara", "jean", "pierre", "amelie", "camille", "celine", "rené", "françois", "anais", "ahmed", "fatima", "omar", "yusuf", "layla", "amir", "hassan", "ibrahim", "aisha", "rajesh", "sanjay", "anjali", "deepak", "arjun", "kavya", "ravi", "neha", "lakshmi", "hiroshi", "yuki", "kenji", "sakura", "haruto", "akira", "mei", "ling", "jing", "xiao", "chen", "li", "min-jun", "ji-woo", "dmitri", "sergei", "olga", "natasha", "ivan", "svetlana", "katarina", "milan", "jovana", "zoltan", "agnieszka", "piotr", "kasia", "tomasz", "wojciech", "liam", "noah", "oliver", "elijah", "aiden", "jayden", "mia", "isla", "freya", "kwame", "kofi", "amara", "chidi", "ngozi", "tunde"]
-# The cities everybody means, also where the list knows their airport by another name.
-_MORE_PLACES = ["kyoto", "heidelberg", "bruges", "braga", "coimbra", "potsdam", "bonn", "freiburg", "mannheim", "karlsruhe", "wiesbaden", "mainz", "jena", "weimar", "ghent", "leiden", "utrecht", "delft", "salamanca", "toledo", "cordoba", "siena", "verona", "padua", "modena", "versailles", "lucerne", "basel", "winterthur", "oxford", "cambridge", "york", "bath", "brighton", "europe", "asia", "africa", "america", "antarctica", "scandinavia", "california", "texas", "florida", "bavaria", "tuscany", "provence", "catalonia", "brooklyn", "manhattan", "queens", "hollywood", "uk", "usa", "u.s.", "england", "scotland", "wales", "minnesota", "oregon", "colorado", "arizona", "nevada", "utah", "montana", "michigan", "ohio", "illinois", "hawaii", "alaska", "vermont", "maine"]
+_MORE_NAMES = "nate hiroshi jolene haruto jing xiao chidi ngozi tunde kwame kofi".split()
+# The cities and lands everybody means, also where the lists know them by another name.
+_MORE_PLACES = """
+    tokyo kyoto münchen köln wien zürich lisboa bruges ghent utrecht lisbon munich cologne vienna zurich lucerne florence venice naples rome milan turin
+    seville lyons london oxford cambridge brighton europe asia africa america antarctica scandinavia california texas
+    bavaria tuscany provence catalonia brooklyn manhattan queens hollywood u.s. usa england scotland wales minnesota oregon
+    colorado arizona nevada utah montana michigan ohio illinois hawaii alaska vermont maine bali ibiza azores hokkaido
+    madeira sicily sardinia corsica crete mallorca majorca tenerife alps andes himalayas amazonas
+    """.split()
+
+
+class Names:
+    """A set of names in one text: small, and quick enough to look a few of them up."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = sorted({name.encode() for name in names if "\n" not in name})
+        self._text = b"\n".join(encoded)
+        self._starts = array("I")
+        at = 0
+        for name in encoded:
+            self._starts.append(at)
+            at += len(name) + 1
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __contains__(self, name: str) -> bool:
+        wanted = name.encode()
+        place = bisect_left(self._starts, wanted, key=self._at)
+        return place < len(self._starts) and self._at(self._starts[place]) == wanted
+
+    def _at(self, start: int) -> bytes:
+        end = self._text.find(b"\n", start)
+        return self._text[start:] if end < 0 else self._text[start:end]
 
 
 @lru_cache(maxsize=1)
-def first_names() -> frozenset[str]:
-    """Return first names, casefolded, without those that are common words."""
-    from unique_names_generator.data.names import NAMES
-
-    listed = {name.casefold() for name in NAMES if name not in _NOT_NAMES and len(name) > 2}
-    return frozenset(listed.union(_MORE_NAMES))
+def first_names() -> Names:
+    """Return first names of some forty languages, casefolded, without those that are common words."""
+    listed = (name.casefold() for data in _datasets("person.json") for name in _first_names(data))
+    return Names(
+        name
+        for name in (*listed, *_MORE_NAMES)
+        if len(name) > 2 and name not in COMMON and name not in NEVER and name not in _NOT_NAMES
+    )
 
 
 @lru_cache(maxsize=1)
-def places() -> frozenset[str]:
+def places() -> Names:
     """Return countries and cities, casefolded."""
-    from unique_names_generator.data.countries import COUNTRIES
-
     cities, great = _cities()
-    return frozenset(
-        {name.casefold() for name in COUNTRIES}.union(_MORE_PLACES, cities, great) - _NO_PLACES
+    listed = (name.casefold() for data in _datasets("address.json") for name in _places(data))
+    return Names(
+        name
+        for name in (*listed, *_MORE_PLACES, *cities, *great)
+        if len(name) > 3 and name not in COMMON and name not in NEVER and name not in _NO_PLACES
     )
 
 
 @lru_cache(maxsize=1)
 def great_cities() -> frozenset[str]:
     """Return the cities that are meant even where a person bears their name: Paris, Sydney."""
-    return frozenset(_cities()[1] - _NO_PLACES | {"florence", "austin", "charlotte", "lourdes"})
+    return frozenset(_cities()[1] - _NO_PLACES)
 
 
-@lru_cache(maxsize=1)
+def _datasets(name: str) -> Iterator[dict[str, Any]]:
+    """Yield one file of each language of mimesis, whose lists these are."""
+    for file in sorted(_folder("mimesis").joinpath("datasets").glob(f"*/{name}")):
+        yield cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
+
+
+def _folder(package: str) -> Path:
+    """Return where a package's files lie, without loading it: its code is worth 10 MB and not wanted here."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError(package)
+    return Path(found.submodule_search_locations[0])
+
+
+def _first_names(data: dict[str, Any]) -> Iterator[str]:
+    names: Any = data.get("names", {})
+    for some in names.values() if isinstance(names, dict) else [names]:
+        yield from cast(Iterable[str], some)
+
+
+def _places(data: dict[str, Any]) -> Iterator[str]:
+    country: Any = data.get("country", {})
+    yield from cast(Iterable[str], country.get("name", ()))
+    # American towns bear every word of the dictionary; those with an airport come from the other list.
+    if country.get("current_locale") != "United States":
+        yield from cast(Iterable[str], data.get("city", ()))
+
+
 def _cities() -> tuple[frozenset[str], frozenset[str]]:
     """Return the cities with an airport, and those that a time zone is named after."""
     cities: set[str] = set()
     great: set[str] = set()
     # Line by line and never whole: the worker would keep the peak for its life.
-    with files("airportsdata").joinpath("airports.csv").open(encoding="utf-8") as lines:
+    with _folder("airportsdata").joinpath("airports.csv").open(encoding="utf-8") as lines:
         for line in lines:
             fields = line.split('","', 4)
-            if len(fields) == 5 and len(fields[1]) == 3 and len(fields[3]) > 3:
+            if len(fields) == 5 and len(fields[1]) == 3:
                 cities.add(fields[3].casefold())
+                # "Frankfurt am Main" is Frankfurt to everybody.
+                cities.add(fields[3].casefold().partition(" am ")[0])
                 zone = line.rsplit('","', 1)[0].rsplit('"', 1)[-1]
                 great.add(zone.rpartition("/")[2].replace("_", " ").casefold())
     return frozenset(cities), frozenset(great)
@@ -58,5 +143,98 @@ def _cities() -> tuple[frozenset[str], frozenset[str]]:
 
 # Cities of the list whose names are words that begin sentences, and parts of zone names that are no city.
 _NO_PLACES = frozenset(
-    ["page", "wise", "bush", "ware", "kit", "home", "independence", "enterprise", "liberal", "normal", "many", "nice", "reading", "mobile", "orange", "battle", "spring", "deer", "eagle", "beaver", "best", "hope", "story", "winner", "sunrise", "golden", "buffalo", "phoenix", "male", "bath", "lead", "ely", "mary", "eden", "corona", "union", "center", "central", "eastern", "western", "pacific", "mountain", "north", "south", "east", "west", "general", "acre", "bar", "fort", "gage", "wick", "stow", "goto", "alma", "ruby", "saga", "agri", "marina", "lamar", "grant", "dawson", "nelson", "troy", "jackson", "lincoln", "madison", "logan", "marshall", "gmt", "utc", "zulu", "universal", "greenwich", "uct", "rothera", "davis", "casey", "vostok", "troll", "easter", "midway", "wake", "chatham", "navajo", "samoa", "knox", "arctic", "atlantic", "jamaica_", "indian", "antarctica_"]
+    [
+        "page",
+        "wise",
+        "bush",
+        "ware",
+        "kit",
+        "home",
+        "independence",
+        "enterprise",
+        "liberal",
+        "normal",
+        "many",
+        "nice",
+        "reading",
+        "mobile",
+        "orange",
+        "battle",
+        "spring",
+        "deer",
+        "eagle",
+        "beaver",
+        "best",
+        "hope",
+        "story",
+        "winner",
+        "sunrise",
+        "golden",
+        "buffalo",
+        "phoenix",
+        "male",
+        "bath",
+        "lead",
+        "ely",
+        "mary",
+        "eden",
+        "corona",
+        "union",
+        "center",
+        "central",
+        "eastern",
+        "western",
+        "pacific",
+        "mountain",
+        "north",
+        "south",
+        "east",
+        "west",
+        "general",
+        "acre",
+        "bar",
+        "fort",
+        "gage",
+        "wick",
+        "stow",
+        "goto",
+        "alma",
+        "ruby",
+        "saga",
+        "agri",
+        "marina",
+        "lamar",
+        "grant",
+        "dawson",
+        "nelson",
+        "troy",
+        "jackson",
+        "lincoln",
+        "madison",
+        "logan",
+        "marshall",
+        "gmt",
+        "utc",
+        "zulu",
+        "universal",
+        "greenwich",
+        "uct",
+        "rothera",
+        "davis",
+        "casey",
+        "vostok",
+        "troll",
+        "easter",
+        "midway",
+        "wake",
+        "chatham",
+        "navajo",
+        "samoa",
+        "knox",
+        "arctic",
+        "atlantic",
+        "jamaica_",
+        "indian",
+        "antarctica_",
+    ]
 )

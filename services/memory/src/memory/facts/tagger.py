@@ -8,13 +8,17 @@ calls decides by the names that are known already.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memory.facts.gazetteer import first_names, great_cities, places
 from memory.facts.model import Kind, Tagged, key_of
 from memory.facts.words import (
     COMMON,
     EVENT_WORDS,
+    FIRST_OF_ORGANISATIONS,
+    FIRST_OF_PLACES,
+    GREETINGS,
+    MOTIONS,
     NEVER,
     ORGANISATION_WORDS,
     PERSON_VERBS,
@@ -27,14 +31,67 @@ VERSION = 1
 TAGS_MAX = 64
 WORDS_MAX = 6
 _WORD = re.compile(r"[^\W_]+(?:[.&'’\-][^\W_]+)*|[.!?:;,()\"“”\n…]")
-_LINK = frozenset(["of", "de", "da", "do", "dos", "das", "del", "della", "di", "la", "le", "van", "von", "der", "den", "zu", "&", "y", "e", "the"])
+_LINK = frozenset(
+    [
+        "of",
+        "de",
+        "da",
+        "do",
+        "dos",
+        "das",
+        "del",
+        "della",
+        "di",
+        "la",
+        "le",
+        "van",
+        "von",
+        "der",
+        "den",
+        "zu",
+        "&",
+        "y",
+        "e",
+        "the",
+    ]
+)
 _ENDS = frozenset('.!?:\n…"“”;(')
 _PLACE_BEFORE = frozenset(
-    ["in", "to", "from", "near", "at", "around", "visit", "visited", "visiting", "leave", "left", "toward", "towards", "via", "into"]
+    [
+        "in",
+        "to",
+        "from",
+        "near",
+        "at",
+        "around",
+        "visit",
+        "visited",
+        "visiting",
+        "leave",
+        "left",
+        "toward",
+        "towards",
+        "via",
+        "into",
+    ]
 )
 _WORK_BEFORE = frozenset(["at", "for", "join", "joined", "with", "by"])
 _WORK_VERBS = frozenset(
-    ["work", "works", "worked", "working", "job", "employed", "interning", "intern", "hired", "joined", "join", "study", "studies"]
+    [
+        "work",
+        "works",
+        "worked",
+        "working",
+        "job",
+        "employed",
+        "interning",
+        "intern",
+        "hired",
+        "joined",
+        "join",
+        "study",
+        "studies",
+    ]
 )
 _NAMED = frozenset(["named", "called"])
 
@@ -52,7 +109,8 @@ class _Word:
 
     @property
     def capital(self) -> bool:
-        return self.text[0].isupper()
+        # Or a capital within: iPhone, eBay.
+        return self.text[0].isupper() or (self.text[0].islower() and self.text[1:2].isupper())
 
 
 def tag(text: str) -> list[Tagged]:
@@ -77,19 +135,28 @@ def _words(text: str) -> list[_Word]:
     words: list[_Word] = []
     begins = True
     for match in _WORD.finditer(text):
-        token = match.group()
-        if not token[0].isalnum():
-            words.append(_Word(token, match.start(), match.end(), False))
-            begins = begins or token in _ENDS
+        found = match.group()
+        if not found[0].isalnum():
+            if found == "." and words and _is_title(words[-1]):
+                # "Dr. Mendes" is one name: the dot goes with the title.
+                words[-1] = replace(words[-1], text=words[-1].text + ".", end=match.end())
+                continue
+            words.append(_Word(found, match.start(), match.end(), False))
+            begins = begins or found in _ENDS
             continue
-        words.append(_Word(token, match.start(), match.end(), begins))
+        words.append(_Word(found, match.start(), match.end(), begins))
         begins = False
     return words
 
 
+def _is_title(word: _Word) -> bool:
+    return word.capital and word.low in TITLES and len(word.text) <= 4
+
+
 def _shouted(words: list[_Word], word: _Word) -> bool:
     """A text all in capitals says nothing by them."""
-    return word.text.isupper() and sum(other.text.isupper() for other in words) * 2 > len(words)
+    spoken = [other.text for other in words if other.text[0].isalpha()]
+    return word.text.isupper() and sum(text.isupper() for text in spoken) * 2 > len(spoken)
 
 
 def _names(word: _Word) -> bool:
@@ -122,6 +189,8 @@ def _run(words: list[_Word], at: int) -> int:
 def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[Tagged]:
     """Return the name that a run is: without a common word at its beginning, split where two names only touch."""
     first = words[at]
+    if _shouted(words, first):
+        return []
     sure = not first.begins
     if first.begins and first.low in COMMON and first.low not in amid:
         # "Yesterday Ana called": the sentence's first word is a word.
@@ -131,14 +200,12 @@ def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[T
         sure = True
     elif first.begins:
         sure = until - at > 1 or first.low in amid
-    if not sure and _shouted(words, first):
-        return []
     run = words[at:until]
     start, end = run[0].start, run[-1].end
     surface = "".join(_glue(words, index, at) for index in range(at, until))
     surface = surface.removesuffix("'s").removesuffix("’s")
     key = key_of(surface)
-    if len(key) < 2 or key.isdigit():
+    if len(key) < 2 or key.isdigit() or all(word.low in COMMON for word in run):
         return []
     kind, known = _kind(words, at, until)
     return [Tagged(surface, key, kind, start, min(end, start + len(surface)), sure or known)]
@@ -153,51 +220,64 @@ def _kind(words: list[_Word], at: int, until: int) -> tuple[Kind, bool]:
     """Return what the name between `at` and `until` is, and whether that is more than a guess.
 
     1. What its own words say: a title, "University", "Street", "Festival".
-    2. What the lists say, the place before the person where a preposition of place stands before it.
-    3. What stands around it: "my sister X", "X said", "works at X", "moved to X".
+    2. Who stands around it: "my sister X", "thanks, X!", "X said".
+    3. What the lists say; of a name in both, what stands before it decides, else a great city is the city.
+    4. Where it stands: "works at X", "flew to X".
     """
     lows = [word.low.removesuffix("'s") for word in words[at:until]]
     whole = " ".join(lows)
-    before = words[at - 1].low if at else ""
-    earlier = words[at - 2].low if at > 1 else ""
-    after = words[until].low if until < len(words) else ""
+    around = _Around(words, at, until)
     own = _by_own_words(lows, whole)
     if own is not None:
         return own, True
-    if (
-        before in RELATIONS
-        or before in _NAMED
-        or after in PERSON_VERBS
-        or words[until - 1].low.endswith("'s")
-    ):
-        if whole in places() and whole in great_cities():
-            return Kind.PLACE, True
-        certain = before in RELATIONS or lows[0] in first_names()
-        if before in RELATIONS or certain or after in PERSON_VERBS:
-            return Kind.PERSON, True
-    placed = before in _PLACE_BEFORE and whole in places()
-    if placed or whole in great_cities() or (whole in places() and lows[0] not in first_names()):
-        return Kind.PLACE, True
-    if lows[0] in first_names():
+    if around.before in RELATIONS or (around.before in _NAMED and around.earlier in RELATIONS):
         return Kind.PERSON, True
-    if before in _WORK_BEFORE and _works(words, at):
+    listed = whole in places()
+    if lows[0] in first_names():
+        placed = around.before in _PLACE_BEFORE or whole in great_cities()
+        alone = len(lows) == 1 and listed and not around.greeted
+        return (Kind.PLACE if alone and placed else Kind.PERSON), True
+    if listed or whole in great_cities():
+        return Kind.PLACE, True
+    if around.greeted_by_comma or around.after in PERSON_VERBS:
+        return Kind.PERSON, True
+    if around.before in _WORK_BEFORE and _works(words, at):
         return Kind.ORGANISATION, True
-    if before in ("in", "to") and earlier in (
-        "live",
-        "lives",
-        "lived",
-        "living",
-        "moved",
-        "move",
-        "moving",
-        "fly",
-    ):
+    if around.before in ("in", "to", "from") and around.moves:
         return Kind.PLACE, True
     if any(character.isdigit() for character in whole):
         return Kind.THING, False
     if len(lows) == 1 and words[at].text.isupper() and len(whole) > 1:
         return Kind.ORGANISATION, False
+    if (
+        len(lows) == 1
+        and words[at].begins
+        and around.after.endswith("ed")
+        and len(around.after) > 4
+    ):
+        # "Amazon delivered ...": somebody or something that does things; who, the text does not say.
+        return Kind.TOPIC, True
     return Kind.TOPIC, False
+
+
+class _Around:
+    """The words around a name."""
+
+    def __init__(self, words: list[_Word], at: int, until: int) -> None:
+        self.before = words[at - 1].low if at else ""
+        self.earlier = words[at - 2].low if at > 1 else ""
+        self.after = words[until].low if until < len(words) else ""
+        self.greeted = self.before in GREETINGS or self.greeted_by_comma
+        self.moves = any(word.low in MOTIONS for word in words[max(0, at - 5) : at])
+
+    @property
+    def greeted_by_comma(self) -> bool:
+        """Whether somebody is spoken to, as in "Thanks, Nate!"."""
+        return (
+            self.before == ","
+            and self.earlier in GREETINGS
+            and self.after in ("!", ",", ".", "", "?")
+        )
 
 
 def _works(words: list[_Word], at: int) -> bool:
@@ -210,20 +290,10 @@ def _by_own_words(lows: list[str], whole: str) -> Kind | None:
     if whole in EVENT_WORDS or (len(lows) > 1 and lows[-1] in EVENT_WORDS):
         return Kind.EVENT
     if len(lows) > 1:
-        if lows[-1] in ORGANISATION_WORDS or (
-            lows[0] in ("university", "bank") and lows[1] == "of"
-        ):
+        # "Montessori School Lisbon": the place at the end says where it is.
+        last = lows[-2] if lows[-1] in places() and lows[-2] in ORGANISATION_WORDS else lows[-1]
+        if last in ORGANISATION_WORDS or lows[0] in FIRST_OF_ORGANISATIONS:
             return Kind.ORGANISATION
-        if lows[-1] in PLACE_WORDS or lows[0] in (
-            "lake",
-            "mount",
-            "mt",
-            "port",
-            "cape",
-            "rua",
-            "avenida",
-            "san",
-            "santa",
-        ):
+        if last in PLACE_WORDS or lows[0] in FIRST_OF_PLACES:
             return Kind.PLACE
     return None
