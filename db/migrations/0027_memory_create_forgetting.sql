@@ -66,13 +66,27 @@ CREATE TRIGGER memory_link_made_of AFTER INSERT ON convenience.memory_link
 CREATE TRIGGER memory_link_made_of AFTER INSERT ON sensitive.memory_link
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION memory.note_made_of();
 
--- Which memories stand in the nightly files: what is forgotten must be taken out there, too.
+-- Which memories stand in the nightly files. One that leaves its tier is stale there and is taken out within minutes;
+-- the note is written by a trigger, so that nobody who forgets or moves a memory can forget the files.
 CREATE TABLE memory.synced (
     memory_id  uuid PRIMARY KEY,
     subject_id uuid NOT NULL,
-    synced_at  timestamptz NOT NULL DEFAULT now()
+    round      uuid NOT NULL,
+    stale      boolean NOT NULL DEFAULT false
 );
 CREATE INDEX synced_of ON memory.synced (subject_id);
+CREATE INDEX synced_stale ON memory.synced (subject_id, memory_id) WHERE stale;
+CREATE FUNCTION memory.note_stale() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE memory.synced SET stale = true FROM removed WHERE synced.memory_id = removed.id AND NOT stale;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER memory_synced_stale AFTER DELETE ON convenience.memory
+    REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION memory.note_stale();
+CREATE TRIGGER memory_synced_stale AFTER DELETE ON sensitive.memory
+    REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION memory.note_stale();
 
 GRANT SELECT ON memory.exchange_key TO svc_memory;
 GRANT SELECT, INSERT, UPDATE, DELETE ON memory.forget_report, memory.forget_job, memory.forget_item,
@@ -106,6 +120,9 @@ BEGIN
 END
 $$;
 DROP INDEX convenience.memory_same_text, sensitive.memory_same_text;
+DROP TRIGGER memory_synced_stale ON convenience.memory;
+DROP TRIGGER memory_synced_stale ON sensitive.memory;
+DROP FUNCTION memory.note_stale();
 DROP TABLE memory.synced;
 DROP TRIGGER memory_link_made_of ON convenience.memory_link;
 DROP TRIGGER memory_link_made_of ON sensitive.memory_link;

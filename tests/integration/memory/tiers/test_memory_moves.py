@@ -15,7 +15,7 @@ from contracts.memory import EditRequest, RememberRequest, Tier
 from kit.pool import Pool
 from memory.domain import surviving_tier
 from memory.errors import MemoryNotFound
-from memory.forget import Forget
+from memory.exchange.forget import Forget
 from memory.library import Library
 from memory.scoring import unit
 from memory.writing.move import Move

@@ -118,13 +118,14 @@ class Tally:
     notes: int = 0
     missing: int = 0
     forgotten: int = 0
+    problems_max: int = PROBLEMS_MAX
 
     def count(self, verdict: Verdict, file: str, line: int, ident: UUID | None = None) -> None:
         """Count one row."""
         self.outcomes[verdict.outcome] += 1
         if verdict.reason is not None:
             self.reasons[verdict.reason] += 1
-            if len(self.problems) < PROBLEMS_MAX:
+            if len(self.problems) < self.problems_max:
                 # A file's name is the sender's own; it goes back to them and nowhere else.
                 self.problems.append(Problem(file[:200], line, ident, verdict.reason))
 

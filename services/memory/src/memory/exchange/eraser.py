@@ -15,6 +15,7 @@ from uuid import UUID
 
 from contracts.tiers import Tier
 from kit import logs
+from kit.pool import DataSlow
 
 from memory.domain import PRIVACY
 from memory.errors import Busy
@@ -85,8 +86,6 @@ class Eraser:
 
         Raises Busy, ForgetTooMany, DataUnavailable.
         """
-        import asyncpg
-
         erasure = Erasure()
         together, others = await self._together(subject, ids)
         try:
@@ -96,7 +95,7 @@ class Eraser:
                 indexed = await self._erase_plain(conn, subject, together, others, erasure)
                 await self._erase_sacred(subject, together, erasure)
                 await self._keep_books(conn, subject, together, erasure)
-        except asyncpg.LockNotAvailableError:
+        except DataSlow:
             raise Busy() from None
         erasure.counts["summaries"] = len(erasure.tiers.keys() - set(ids))
         erasure.found = await self.look(subject, together, indexed)

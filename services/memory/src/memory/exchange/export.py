@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from contracts.tiers import Level, Tier
@@ -43,6 +43,13 @@ class Owner:
     session_id: str = PERSON
     db_role: str = "lares_app"
     read_only: bool = False
+
+
+class Ledger(Protocol):
+    """Is told which memories are about to be read, and which of them were not there any more."""
+
+    async def reading(self, ids: Sequence[UUID]) -> None: ...
+    async def missed(self, ids: Sequence[UUID]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,13 @@ class Export:
                 yield ready
         yield archive.close()
 
-    async def files(self, caller: CallerLike, scope: Scope) -> AsyncIterator[Piece]:
-        """Yield every topic file in pieces, then the index over them. Raises DataUnavailable, SacredUnreadable."""
+    async def files(
+        self, caller: CallerLike, scope: Scope, ledger: Ledger | None = None
+    ) -> AsyncIterator[Piece]:
+        """Yield every topic file in pieces, then the index over them; the ledger learns of each memory beforehand.
+
+        Raises DataUnavailable, SacredUnreadable.
+        """
         filed: list[Filed] = []
         seal = await self._store.seal(caller.subject)
         plans: list[tuple[Tier, Plan]] = []
@@ -117,7 +129,8 @@ class Export:
                 for part, path in enumerate(names, 1):
                     stop = min(start + ENTRIES_PER_FILE, start + count)
                     writer = _TopicWriter(topic, part, path, seal)
-                    async for piece in self._file(caller, tier, plan, start, stop, writer):
+                    stretch = _Stretch(tier, plan, start, stop)
+                    async for piece in self._file(caller, stretch, writer, ledger):
                         yield piece
                     filed += [writer.filed] if writer.filed is not None else []
                     start, count = stop, count - (stop - start)
@@ -143,18 +156,17 @@ class Export:
                 yield b"".join(jsonl.line(to_plain(record, seal)) for record in records)
 
     async def _file(
-        self,
-        caller: CallerLike,
-        tier: Tier,
-        plan: Plan,
-        start: int,
-        stop: int,
-        writer: _TopicWriter,
+        self, caller: CallerLike, stretch: _Stretch, writer: _TopicWriter, ledger: Ledger | None
     ) -> AsyncIterator[Piece]:
-        for at in range(start, stop, BATCH):
-            end = min(at + BATCH, stop)
-            records = await self._records(caller, tier, plan.ids(at, end))
-            piece = writer.piece(records, last=end == stop)
+        for at in range(stretch.start, stretch.stop, BATCH):
+            end = min(at + BATCH, stretch.stop)
+            ids = stretch.plan.ids(at, end)
+            if ledger is not None:
+                await ledger.reading(ids)
+            records = await self._records(caller, stretch.tier, ids)
+            if ledger is not None and len(records) < len(ids):
+                await ledger.missed(list(set(ids) - {record.entry.id for record in records}))
+            piece = writer.piece(records, last=end == stretch.stop)
             if piece is not None:
                 yield piece
 
@@ -173,6 +185,16 @@ class Export:
             spaces = await self._library.plain.namespaces(conn, caller.subject)
         seen = [space for space in spaces if space.seen_by(client_of(caller), PERSON)]
         return {space.name: space.shared for space in seen if names is None or space.name in names}
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Which of a plan's memories stand in one file."""
+
+    tier: Tier
+    plan: Plan
+    start: int
+    stop: int
 
 
 class _TopicWriter:

@@ -21,7 +21,7 @@ from memory.domain import READING_ROLES
 from memory.errors import PersonNeeded
 from memory.exchange import jsonl, markdown, topics
 from memory.exchange.batch import Batch, Row, Run
-from memory.exchange.decide import Tally
+from memory.exchange.decide import PROBLEMS_MAX, Tally
 from memory.exchange.errors import ExchangeBusy, ImportTooLarge, ImportUnreadable
 from memory.exchange.record import (
     BadRecord,
@@ -54,6 +54,7 @@ class Options:
     dry_run: bool = True
     delete: bool = False
     resurrect: bool = False
+    problems_max: int = PROBLEMS_MAX
 
 
 @dataclass
@@ -140,6 +141,7 @@ class Import:
             options.dry_run,
             options.resurrect,
             options.delete,
+            Tally(problems_max=options.problems_max),
         )
 
     def _line(self, run: Run, number: int, raw: bytes, pending: list[Row]) -> None:

@@ -382,3 +382,47 @@ UPDATE memory.forget_report SET erased = $2, found = $3, memories = $4 WHERE id 
 WITH ended AS (DELETE FROM memory.forget_job WHERE id = $1 RETURNING id)
 UPDATE memory.forget_report SET state = 'done', verified_at = $2
 FROM ended WHERE forget_report.id = ended.id;
+
+-- name: note_synced
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.synced (memory_id, subject_id, round) SELECT unnest($1::uuid[]), $2, $3
+ON CONFLICT (memory_id) DO UPDATE SET round = excluded.round, stale = false
+WHERE memory.synced.subject_id = excluded.subject_id;
+
+-- name: drop_synced
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.synced WHERE memory_id = ANY ($1::uuid[]);
+
+-- name: drop_synced_before
+-- role: svc_memory
+-- database: lares
+DELETE FROM memory.synced WHERE subject_id = $1 AND round <> $2;
+
+-- name: list_stale
+-- role: svc_memory
+-- database: lares
+SELECT subject_id, memory_id FROM memory.synced WHERE stale ORDER BY subject_id, memory_id LIMIT $1;
+
+-- name: report_files
+-- role: svc_memory
+-- database: lares
+UPDATE memory.forget_report
+SET erased = erased || jsonb_build_object(
+    'nightly_files', coalesce((erased ->> 'nightly_files')::integer, 0) + 1)
+WHERE id = ANY ($1::uuid[]);
+
+-- name: forgotten_since
+-- role: svc_memory
+-- database: lares
+SELECT EXISTS (SELECT FROM memory.tombstone WHERE forgotten_at > $1);
+
+-- name: list_tables
+-- role: lares_app
+-- database: lares
+SELECT format('%I.%I', nspname, relname) AS name
+FROM pg_catalog.pg_class
+JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = ANY ($1::text[]) AND relkind = 'r' AND has_table_privilege(pg_class.oid, 'MAINTAIN')
+ORDER BY 1;

@@ -44,11 +44,6 @@ class SyncSettings(CommonSettings):
         default="convenience",
         help="Most private tier that is written to the nightly files; sacred never is.",
     )
-    sync_hour: int = setting(
-        "LARES_MEMORY_SYNC_HOUR",
-        default=3,
-        help="Hour of the day (UTC) from which the files are written.",
-    )
     sync_folder: Path = setting(
         "LARES_MEMORY_SYNC_FOLDER",
         default=Path("/var/lib/lares/memory"),

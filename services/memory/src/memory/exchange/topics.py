@@ -33,6 +33,11 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
     *("October", "November", "December"),
 )
+INDEX_TEXT = (
+    "What Lares remembers, a file per topic. You may edit these files and import them again: change a text,",
+    'add a line that begins with "- ", or move an entry with its comment into another file. An entry that is',
+    "taken out is forgotten only if you say so when importing. Leave the comments as they are.",
+)
 # Windows takes none of these for a file, whatever the ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 
@@ -127,12 +132,7 @@ def index_lines(files: Sequence[Filed], shared: dict[str, bool]) -> list[str]:
             f"{name} {'shared' if is_shared else 'private'}" for name, is_shared in shared.items()
         )
     lines = head_lines(head, "Memory")
-    lines += [
-        "What Lares remembers, a file per topic. You may edit these files and import them again: change a text,",
-        'add a line that begins with "- ", or move an entry with its comment into another file. An entry that is',
-        "taken out is forgotten only if you say so when importing. Leave the comments as they are.",
-        "",
-    ]
+    lines += [*INDEX_TEXT, ""]
     above: tuple[Tier, str, Level] | None = None
     for filed in files:
         topic = filed.topic
