@@ -38,6 +38,7 @@ from memory.recall.recall import Recall
 from memory.routes import Api
 from memory.settings import Settings
 from memory.stores import open_library
+from memory.supersede.routes import SupersedeApi, SupersedeNumbers
 from memory.vault import Vault
 from memory.writing.edit import Edit
 from memory.writing.embedder import Embedder
@@ -100,7 +101,16 @@ def build(settings: Settings) -> Starlette:
             api = _api(
                 settings, library, client, wake, answers, levels.touch, writing, exchange, numbers
             )
-            parts = (writing, api, levels, exchange, FactsApi.over(library), AskProvenance(library))
+            supersede = SupersedeApi.over(library, writing.remember, wake, supersede_numbers)
+            parts = (
+                writing,
+                api,
+                levels,
+                exchange,
+                supersede,
+                FactsApi.over(library),
+                AskProvenance(library),
+            )
             app.router.routes.extend(route for part in parts for route in part.routes())
             app.router.routes.extend(openapi.routes())
             tasks = [*levels.tasks(), *exchange.tasks()]
@@ -128,6 +138,7 @@ def build(settings: Settings) -> Starlette:
     )
     numbers, level_numbers = Numbers(app.state.metrics), LevelNumbers(app.state.metrics)
     writing_numbers = WritingNumbers(app.state.metrics)
+    supersede_numbers = SupersedeNumbers(app.state.metrics)
     return app
 
 

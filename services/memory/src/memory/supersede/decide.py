@@ -11,10 +11,9 @@ What is asked, supposed, quoted or over replaces nothing; what "also" holds ends
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from memory.facts.fact import ExtractedFact
 from memory.facts.predicates import PREDICATES, ROLES_ONE, SELF, fold
@@ -133,18 +132,10 @@ _TASTE = {"likes": True, "dislikes": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One memory and what the decision needs of it."""
-
-    id: UUID
-    reading: Reading = field(repr=False)
-    namespace: str = "home"
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """That one memory replaces another: why, how sure, and whether the other was never true."""
 
+    rule: str
     reason: str
     confidence: float
     corrects: bool = False
@@ -197,15 +188,15 @@ def _by_facts(later: Reading, earlier: Reading, near: float) -> Verdict | None:
             if _who(new) != _who(old) and not _one_of_role(new, old):
                 continue
             if _opposed(new, old):
-                return Verdict(f"{new.predicate}: no longer", 0.95, later.corrects)
+                return Verdict("fact", f"{new.predicate}: no longer", 0.95, later.corrects)
             if not new.polarity or not _one_slot(new, old, near):
                 continue
             if later.adds and not later.updates:
                 continue
             if not old.polarity or not _same_value(new.object, old.object):
-                return Verdict(f"{new.predicate}: another value", 0.9, later.corrects)
+                return Verdict("fact", f"{new.predicate}: another value", 0.9, later.corrects)
             if new.predicate == "age" or (later.corrects and later.values != earlier.values):
-                return Verdict(f"{new.predicate}: another value", 0.9, later.corrects)
+                return Verdict("fact", f"{new.predicate}: another value", 0.9, later.corrects)
     return None
 
 
@@ -349,11 +340,11 @@ def _by_ending(
         or len(gone) > 1
         or (gone & {stem(name) for name in later.names} and near >= 0.2)
     ):
-        return Verdict(f"ended: {named}", 0.85)
+        return Verdict("ended", f"ended: {named}", 0.85)
     # Somebody is gone: what they did is over, and what else they are mentioned in only if its topic is taken up.
     leaver = gone & _parts(later)
     if leaver and (leaver & _parts(earlier) or len(shared) > 1):
-        return Verdict(f"gone: {named}", 0.8)
+        return Verdict("gone", f"gone: {named}", 0.8)
     return None
 
 
@@ -382,7 +373,7 @@ def _by_value(
         or (not shared and cued and kinds[0] in _BODILY and near >= 0.5)
     )
     if enough and near >= floor:
-        return Verdict(f"another {kinds[0]}", 0.85 if cued else 0.75, later.corrects)
+        return Verdict("value", f"another {kinds[0]}", 0.85 if cued else 0.75, later.corrects)
     return None
 
 
@@ -398,40 +389,8 @@ def _by_change(
         and _ratio(later, earlier, shared) >= limits.shared
         and near >= (limits.near_cued if later.corrects else limits.near_changed)
     ):
-        return Verdict("changed: " + ", ".join(sorted(weighty)[:3]), 0.7, later.corrects)
+        return Verdict("changed", "changed: " + ", ".join(sorted(weighty)[:3]), 0.7, later.corrects)
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One mark: `old_id` is replaced by `new_id`, and held until `valid_to`."""
-
-    old_id: UUID
-    new_id: UUID
-    valid_to: datetime
-    verdict: Verdict
-
-
-def decide(
-    statements: Sequence[Statement], cosine: dict[tuple[UUID, UUID], float]
-) -> dict[UUID, Decision]:
-    """Return for each memory that another one replaces the earliest that does; the same for any order of arrival."""
-    ordered = sorted(
-        statements, key=lambda each: (each.reading.holds_at, each.reading.said_at, each.id)
-    )
-    found: dict[UUID, Decision] = {}
-    for place, old in enumerate(ordered):
-        for new in ordered[place + 1 :]:
-            if new.namespace != old.namespace:
-                continue
-            near = cosine.get((new.id, old.id), cosine.get((old.id, new.id)))
-            verdict = replaces(new.reading, old.reading, near)
-            if verdict is not None:
-                found[old.id] = Decision(
-                    old.id, new.id, begins(new.reading, old.reading, verdict), verdict
-                )
-                break
-    return found
 
 
 def begins(new: Reading, old: Reading, verdict: Verdict) -> datetime:

@@ -22,6 +22,7 @@ from memory.facts.llm import Asker
 from memory.library import Library
 from memory.settings import WorkerSettings
 from memory.stores import open_library
+from memory.supersede.job import Supersession
 from memory.vault import Vault
 from memory.writing.embed import Embed
 from memory.writing.embedder import Embedder
@@ -142,6 +143,7 @@ def followers(
     """Return what follows a write, in its order: facts, supersession, duplicates."""
     return (
         extraction,
+        Supersession(library, models, settings.supersede),
         Duplicates(library, models, settings.merge),
     )
 
