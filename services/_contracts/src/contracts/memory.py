@@ -55,11 +55,15 @@ __all__ = [
 ]
 
 
+# No control characters: Postgres takes no NUL, and a line of a list is one line.
+_LABEL = r"^[^\x00-\x1f\x7f]+$"
+
+
 class Source(Contract):
     """Where a memory came from: a kind such as `dashboard` or `turn`, and what identifies it there."""
 
     kind: str = Field(default="api", pattern=r"^[a-z][a-z0-9_.-]{0,39}$")
-    ref: str | None = Field(default=None, min_length=1, max_length=200)
+    ref: str | None = Field(default=None, min_length=1, max_length=200, pattern=_LABEL)
 
 
 class Memory(Contract):
@@ -102,9 +106,9 @@ class RememberRequest(Contract):
     namespace: str = "home"
     level: str = Level.KNOWLEDGE.value
     source: Source = Source()
-    thread: str | None = Field(default=None, min_length=1, max_length=200)
+    thread: str | None = Field(default=None, min_length=1, max_length=200, pattern=_LABEL)
     position: int | None = Field(default=None, ge=-(2**62), le=2**62)
-    speaker: str | None = Field(default=None, min_length=1, max_length=100)
+    speaker: str | None = Field(default=None, min_length=1, max_length=100, pattern=_LABEL)
     occurred_at: datetime | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None

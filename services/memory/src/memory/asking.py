@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from memory.domain import aware
-from memory.errors import LimitInvalid, MemoryNotFound, TimeInvalid
+from memory.errors import LabelInvalid, LimitInvalid, MemoryNotFound, TimeInvalid
 
 LIST_LIMIT = "50"
+LABEL_CHARS_MAX = 200
 reads = require_scope("memory:read")
 writes = require_scope("memory:write")
 Body = TypeVar("Body", bound=Contract)
@@ -67,6 +68,16 @@ def limit_of(query: QueryParams) -> int:
     if not raw.isascii() or not raw.isdigit() or len(raw) > 4:
         raise LimitInvalid()
     return int(raw)
+
+
+def label_of(query: QueryParams, name: str) -> str | None:
+    """Return a word of the query; None when it is not there. Raises LabelInvalid: no row could have such a one."""
+    raw = query.get(name)
+    if not raw:
+        return None
+    if len(raw) > LABEL_CHARS_MAX or not raw.isprintable():
+        raise LabelInvalid()
+    return raw
 
 
 def moment_of(query: QueryParams, name: str) -> datetime | None:

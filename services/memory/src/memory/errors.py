@@ -101,6 +101,14 @@ class StateUnknown(KitError):
     fix = "Use state active, archived, superseded or all; order created or occurred; bucket day, week or month."
 
 
+class LabelInvalid(KitError):
+    """Raised for a source, thread or other word of a query that no memory could have."""
+
+    code, status = "memory.label_invalid", 422
+    reason = "A word of the query is too long or holds control characters."
+    fix = "Use at most 200 printable characters."
+
+
 class TierDenied(KitError):
     """Raised when the caller's role has no part in the tier."""
 

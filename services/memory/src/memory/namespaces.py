@@ -7,9 +7,9 @@ from contracts.memory import Namespace, NamespaceList, NamespaceRequest, Tier
 from kit.pool import PERSON
 
 from memory.domain import HOME, Space, allowed_tiers, parse_namespace
-from memory.errors import NamespaceFull, NamespaceNotEmpty, NamespaceUnknown, PersonNeeded
+from memory.errors import NamespaceFull, NamespaceNotEmpty, NamespaceUnknown
 from memory.library import Library
-from memory.presenting import check_writes
+from memory.presenting import check_person, check_writes
 
 CLIENT_CHARS_MAX = 128
 
@@ -73,5 +73,4 @@ def _shown(caller: Caller, space: Space) -> Namespace:
 
 def _check_person(caller: Caller) -> None:
     check_writes(caller.db_role, caller.read_only)
-    if caller.kind != PERSON:
-        raise PersonNeeded()
+    check_person(caller)

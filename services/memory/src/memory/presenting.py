@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from contracts.identity import Caller
 from contracts.memory import Memory, Source
 from kit.auth import ReadOnly
+from kit.pool import PERSON
 
 from memory.domain import READING_ROLES, Entry
+from memory.errors import PersonNeeded
 
 
 def check_writes(db_role: str, read_only: bool) -> None:
     """Return if the caller may change anything. Raises ReadOnly."""
     if read_only or db_role in READING_ROLES:
         raise ReadOnly()
+
+
+def check_person(caller: Caller) -> None:
+    """Return if a person's own session asks, and not a client that acts for them. Raises PersonNeeded."""
+    if caller.kind != PERSON:
+        raise PersonNeeded()
 
 
 def to_memory(entry: Entry) -> Memory:

@@ -14,6 +14,7 @@ from memory.asking import (
     answer,
     answer_bytes,
     as_bytes,
+    label_of,
     limit_of,
     moment_of,
     path_id,
@@ -183,8 +184,8 @@ def _shown(query: QueryParams) -> Shown:
         order=order,
         namespace=parse_namespace(namespace) if namespace else None,
         level=parse_level(level) if level else None,
-        source=query.get("source") or None,
-        thread=query.get("thread") or None,
+        source=label_of(query, "source"),
+        thread=label_of(query, "thread"),
         since=since,
         until=until,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.identity import Caller
-from contracts.memory import EditRequest, Memory, Tier
+from contracts.memory import EditRequest, Level, Memory, Tier
 
 from memory.domain import (
     PRIVACY,
@@ -26,7 +26,7 @@ from memory.domain import (
 from memory.errors import EditEmpty, MemoryNotFound
 from memory.identity import check_room
 from memory.library import Library, now
-from memory.presenting import check_writes, to_memory
+from memory.presenting import check_person, check_writes, to_memory
 from memory.writing.move import Move
 
 
@@ -53,6 +53,8 @@ class Edit:
         async with self._library.changing(memory_id):
             await self._move.settle(memory_id)
             entry = await self._library.find(caller, memory_id)
+            if Level.IDENTITY in (entry.level, change.fields.get("level")):
+                check_person(caller)
             to_tier = change.tier or entry.tier
             upwards = PRIVACY[to_tier] > PRIVACY[entry.tier]
             if upwards:

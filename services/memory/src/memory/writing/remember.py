@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from contracts.identity import Caller
-from contracts.memory import Memory, RememberRequest, Tier
+from contracts.memory import Level, Memory, RememberRequest, Tier
 
 from memory.domain import (
     Entry,
@@ -65,7 +65,8 @@ class Rules:
 
         Turns of a conversation are kept whatever they say: a thread is evidence as a whole.
         """
-        if force and caller.kind != "person":
+        # What is in every prompt is the person's to say: a client that was talked into it could not take it back.
+        if (force or entry.level is Level.IDENTITY) and caller.kind != "person":
             raise PersonNeeded()
         if not self.junk or force:
             return entry
