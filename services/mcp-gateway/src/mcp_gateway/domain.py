@@ -14,7 +14,16 @@ SCOPE_OF_TOOL: Mapping[str, str] = {
     "recall": READ,
     "list_memories": READ,
     "get_memory": READ,
+    "get_provenance": READ,
+    "identity": READ,
+    "list_namespaces": READ,
+    "timeline": READ,
+    "find_entities": READ,
+    "get_entity": READ,
+    "list_facts": READ,
+    "entity_graph": READ,
     "remember": WRITE,
+    "supersede_memory": WRITE,
     "forget_memory": WRITE,
 }
 _SCOPE_OF_METHOD: Mapping[str, str] = {

@@ -122,7 +122,7 @@ def build(
     )
     confirmations = Confirmations(store, asked, memory, clock, numbers)
     sweep = Sweep(store, asked, registry, confirmations, clock, numbers)
-    return House(turns, confirmations, registry, store), sweep
+    return House(turns, confirmations, registry, store, memory), sweep
 
 
 async def move_switch(settings: Settings, enabled: bool) -> None:

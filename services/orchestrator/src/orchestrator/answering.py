@@ -8,6 +8,7 @@ from kit.errors import KitError
 
 from orchestrator.domain import IntentKind, Recalled, Step, TurnStatus
 from orchestrator.errors import MemoryAway
+from orchestrator.keeping import worth_keeping
 from orchestrator.neighbours import Memory, Models, Usage
 from orchestrator.prompt import build_prompt, fit, quotable, relevant
 from orchestrator.running import unless_stopped
@@ -88,11 +89,33 @@ class Answering:
         if quote is not None:
             await work.say(f"You told me: \u201c{fit(quote.text, 500)}\u201d\n\n")
         messages = build_prompt(
-            question, work.sources, history, chars_max=self._settings.prompt_chars_max
+            question,
+            work.sources,
+            history,
+            chars_max=self._settings.prompt_chars_max,
+            identity=await self._identity(),
         )
         completed = await unless_stopped(self._stream(work, messages), work.turn.stop)
         if not completed:
             work.status = TurnStatus.STOPPED
+        await self._keep(work, question)
+
+    async def _identity(self) -> str:
+        try:
+            return await self._memory.identity()
+        except KitError as error:
+            # An answer without it is better than none.
+            log.warning("turn.identity_missing", code=error.code)
+            return ""
+
+    async def _keep(self, work: Work, said: str) -> None:
+        if not self._settings.keep_statements or not worth_keeping(said):
+            return
+        try:
+            await self._memory.keep_said(said, work.turn.conversation_id, work.turn.turn_id)
+        except KitError as error:
+            # It stands in the conversation all the same.
+            log.warning("turn.not_kept", code=error.code)
 
     async def _stream(self, work: Work, messages: list[dict[str, str]]) -> None:
         work.model = self._settings.model

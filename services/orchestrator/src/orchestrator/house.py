@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.confirming import Confirmations
+from orchestrator.neighbours import Memory
 from orchestrator.running import Registry
 from orchestrator.store import Store
 from orchestrator.turns import Turns
@@ -16,3 +17,4 @@ class House:
     confirmations: Confirmations
     registry: Registry
     store: Store
+    memory: Memory

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts import memory as memory_contracts
+from contracts.exchange import ForgetReport
 from contracts.memory import Tier
 from kit import logs
 from kit.client import Reply, ServiceClient, Unavailable
@@ -21,6 +22,9 @@ log = logs.get(__name__)
 MAX_TIER_HEADER = "X-Lares-Max-Tier"
 RECALL_SECONDS = 4.0
 WRITE_SECONDS = 8.0
+# What is always known is worth a moment's wait and no more.
+IDENTITY_SECONDS = 1.0
+FORGET_TRIES_MAX = 3
 
 
 class Memory:
@@ -44,6 +48,44 @@ class Memory:
             "POST", "/v1/memories", json=body, headers=headers, timeout_s=WRITE_SECONDS
         )
         return memory_contracts.Memory.model_validate_json(reply.body).id
+
+    async def identity(self) -> str:
+        """Return what is always to be known of the person, one line each; "" when there is nothing. Raises MemoryAway."""
+        reply = await self._call("GET", "/v1/identity", timeout_s=IDENTITY_SECONDS)
+        return memory_contracts.Identity.model_validate_json(reply.body).text
+
+    async def keep_said(self, text: str, conversation_id: UUID, turn_id: UUID) -> None:
+        """Keep what was said in passing for half an hour, once per turn. Raises MemoryAway or memory's own error."""
+        body = {
+            "text": text,
+            "tier": Tier.SENSITIVE.value,
+            "level": "session",
+            "source": {"kind": "conversation", "ref": str(turn_id)},
+            "thread": str(conversation_id),
+            "speaker": "me",
+        }
+        headers = {"Idempotency-Key": f"said-{turn_id}"}
+        await self._call(
+            "POST", "/v1/memories", json=body, headers=headers, timeout_s=WRITE_SECONDS
+        )
+
+    async def forget_said(self, conversation_id: UUID) -> None:
+        """Erase what was kept of a conversation as it was said. Raises MemoryAway, or memory's own error."""
+        body: dict[str, Any] = {"thread": str(conversation_id)}
+        for _ in range(FORGET_TRIES_MAX):
+            found = await self._forget_matching({**body, "dry_run": True})
+            if found.memories == 0:
+                return
+            try:
+                await self._forget_matching({**body, "dry_run": False, "confirm": found.memories})
+            except KitError as error:
+                # Another was kept in between: count again.
+                if error.status != 409:
+                    raise
+
+    async def _forget_matching(self, body: dict[str, Any]) -> ForgetReport:
+        reply = await self._call("POST", "/v1/forget", json=body, timeout_s=WRITE_SECONDS)
+        return ForgetReport.model_validate_json(reply.body)
 
     async def get(self, memory_id: UUID) -> Recalled | None:
         """Return one memory, or None when it is gone or not the caller's. Raises MemoryAway."""

@@ -129,11 +129,16 @@ async def rename_conversation(request: Request) -> Response:
 
 
 async def delete_conversation(request: Request) -> Response:
-    """`DELETE /v1/conversations/{id}`: what runs in it is stopped. Memories made in it stay."""
+    """`DELETE /v1/conversations/{id}`: what runs in it is stopped.
+
+    What was kept of it as it was said goes with it; what the person had remembered stays.
+    """
     caller, house = await person(request)
     conversation_id: UUID = request.path_params["id"]
     for live in house.registry.of_conversation(conversation_id, caller.subject):
         live.stop.set()
+    # First, since a conversation that is gone could not be asked for again.
+    await house.memory.forget_said(conversation_id)
     if not await house.store.delete_conversation(caller, conversation_id):
         raise ConversationNotFound()
     return Response(status_code=204)

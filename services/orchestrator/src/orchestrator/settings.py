@@ -27,6 +27,11 @@ class Settings(HttpSettings):
         default=True,
         help="Begin an answer about the person's own things with the memory it rests on. Small models garble facts; turn it off with a bigger one.",
     )
+    keep_statements: bool = setting(
+        "LARES_AGENTS_KEEP_STATEMENTS",
+        default=True,
+        help="Keep what the person says of themselves in passing, as a sensitive memory of half an hour that stays if it is used.",
+    )
     prompt_chars_max: int = setting(
         "LARES_AGENTS_PROMPT_CHARS_MAX",
         default=4000,

@@ -12,6 +12,20 @@ from fastmcp.exceptions import ToolError
 pytestmark = pytest.mark.integration
 HOST = "lares.test"
 READ, WRITE = "memory:read", "memory:write"
+READING = {
+    "recall",
+    "list_memories",
+    "get_memory",
+    "get_provenance",
+    "identity",
+    "list_namespaces",
+    "timeline",
+    "find_entities",
+    "get_entity",
+    "list_facts",
+    "entity_graph",
+}
+WRITING = {"remember", "supersede_memory", "forget_memory"}
 
 
 def call(name: str, **arguments: Any) -> dict[str, Any]:
@@ -62,12 +76,10 @@ async def test_a_memory_made_in_the_house_is_found_by_the_owners_client(
 
 
 async def test_each_scope_shows_its_own_tools_and_no_others(door: Any) -> None:
-    reading = {"recall", "list_memories", "get_memory"}
-    writing = {"remember", "forget_memory"}
     for scopes, expected in (
-        ((READ,), reading),
-        ((WRITE,), writing),
-        ((READ, WRITE), reading | writing),
+        ((READ,), READING),
+        ((WRITE,), WRITING),
+        ((READ, WRITE), READING | WRITING),
         ((), set()),
     ):
         async with door.client(await door.token(*scopes)) as client:
@@ -76,6 +88,36 @@ async def test_each_scope_shows_its_own_tools_and_no_others(door: Any) -> None:
                 str(template.uri_template) for template in await client.list_resource_templates()
             }
             assert templates == ({"memory://{id}"} if READ in scopes else set())
+            resources = {str(resource.uri) for resource in await client.list_resources()}
+            assert resources == (
+                {"lares://identity", "lares://namespaces"} if READ in scopes else set()
+            )
+
+
+async def test_a_client_corrects_asks_where_from_and_reads_what_is_always_known(
+    door: Any, caller_factory: Any
+) -> None:
+    token = await door.token(READ, WRITE)
+    async with door.client(token) as client:
+        old = await client.call_tool("remember", {"text": "The gym opens at six"})
+        old_id = old.structured_content["id"]
+        new = await client.call_tool(
+            "supersede_memory", {"id": old_id, "text": "The gym opens at seven"}
+        )
+        kept = (await client.call_tool("get_memory", {"id": old_id})).structured_content
+        assert kept["superseded_by"] == new.structured_content["id"]
+        found = await client.call_tool("recall", {"query": "When does the gym open?"})
+        assert found.structured_content["results"][0]["memory"]["text"].endswith("seven")
+        told = await client.call_tool("get_provenance", {"id": new.structured_content["id"]})
+        assert [one["id"] for one in told.structured_content["supersedes"]] == [old_id]
+
+        await client.call_tool("remember", {"text": "Answer me in Portuguese", "level": "identity"})
+        known = await client.read_resource("lares://identity")
+        assert "Portuguese" in json.loads(known[0].text)["text"]
+        spaces = (await client.call_tool("list_namespaces", {})).structured_content
+        assert [space["name"] for space in spaces["items"]] == ["home"]
+        buckets = (await client.call_tool("timeline", {"bucket": "day"})).structured_content
+        assert sum(bucket["count"] for bucket in buckets["items"]) == 3
 
 
 async def test_only_forgetting_is_marked_destructive(door: Any) -> None:
@@ -84,11 +126,7 @@ async def test_only_forgetting_is_marked_destructive(door: Any) -> None:
         schemas = {tool.name: tool.output_schema for tool in await client.list_tools()}
         assert all(tool.description for tool in await client.list_tools())
     assert {name for name, hint in hints.items() if hint.destructive_hint} == {"forget_memory"}
-    assert {name for name, hint in hints.items() if hint.read_only_hint} == {
-        "recall",
-        "list_memories",
-        "get_memory",
-    }
+    assert {name for name, hint in hints.items() if hint.read_only_hint} == READING
     assert all(schemas.values())
 
 
@@ -111,11 +149,7 @@ async def test_an_older_client_with_a_handshake_is_served(door: Any) -> None:
         {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
         **{"mcp-protocol-version": "2025-06-18"},
     )
-    assert {tool["name"] for tool in listed.json()["result"]["tools"]} == {
-        "recall",
-        "list_memories",
-        "get_memory",
-    }
+    assert {tool["name"] for tool in listed.json()["result"]["tools"]} == READING
 
 
 async def test_while_memory_is_away_the_client_is_told_so(
