@@ -15,14 +15,18 @@ LIMIT $4;
 -- name: observe_episodic
 -- role: lares_app
 -- database: lares
--- What has faded or lasted. The exponent is bounded: a power that underflows is an error and not a zero.
+-- What has faded or lasted. The exponent is bounded: a power that underflows is an error and not a zero. `extract`
+-- would count in numeric, ten times slower.
 SELECT id, namespace, level, strength, accesses, accessed_at, created_at, expires_at, archived_at
 FROM (
     SELECT id, namespace, level, strength, accesses, accessed_at, created_at, expires_at, archived_at,
            strength * power(0.5::float8, least(greatest(
-               extract(epoch FROM $1::timestamptz - accessed_at)::float8 / $2::float8, 0), 300)) AS left_now
+               date_part('epoch', $1::timestamptz - accessed_at) / $2::float8, 0), 300)) AS left_now
     FROM convenience.memory
+    -- Within a half-life nothing loses more than half: most rows need no power at all.
     WHERE level = 'episodic' AND archived_at IS NULL
+      AND (accessed_at < $1::timestamptz - $2::float8 * interval '1 second' OR strength < 2 * $3::float8
+           OR accesses >= $4)
 ) AS faded
 WHERE left_now < $3::float8
    OR (accesses >= $4 AND created_at <= $5::timestamptz AND left_now >= $6::float8)
@@ -46,7 +50,7 @@ SELECT id, namespace, level, strength, accesses, accessed_at, created_at, expire
 FROM (
     SELECT id, namespace, level, strength, accesses, accessed_at, created_at, expires_at, archived_at,
            power(0.5::float8, least(greatest(
-               extract(epoch FROM $2::timestamptz - accessed_at)::float8 / $3::float8, 0), 300)) AS recency
+               date_part('epoch', $2::timestamptz - accessed_at) / $3::float8, 0), 300)) AS recency
     FROM convenience.memory
     WHERE level = $1 AND archived_at IS NULL
 ) AS held
@@ -252,7 +256,7 @@ LEFT JOIN convenience.memory_vector AS vector
 WHERE stale.superseded_at IS NULL AND stale.source_kind <> 'summary'
   AND ((stale.level = 'episodic' AND stale.archived_at IS NULL AND stale.created_at < $2::timestamptz
         AND stale.strength * power(0.5::float8, least(greatest(
-            extract(epoch FROM $3::timestamptz - stale.accessed_at)::float8 / $4::float8, 0), 300)) < $5::float8)
+            date_part('epoch', $3::timestamptz - stale.accessed_at) / $4::float8, 0), 300)) < $5::float8)
        OR (stale.id = ANY ($6::uuid[]) AND stale.archived_at IS NOT NULL))
   AND NOT EXISTS (
       SELECT FROM convenience.memory_link AS link WHERE link.to_id = stale.id AND link.kind = 'summarises')
