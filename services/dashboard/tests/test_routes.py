@@ -85,6 +85,7 @@ WRITES = [
     ("POST", f"/api/memory/entities/{SOMEBODY}/merge", {"other": str(SOMEBODY)}, f"/v1/entities/{SOMEBODY}/merge"),
     ("POST", f"/api/memory/entities/{SOMEBODY}/split", {"aliases": ["Ann"]}, f"/v1/entities/{SOMEBODY}/split"),
     ("POST", f"/api/memories/{SOMEBODY}/merge", {"other": str(SOMEBODY)}, f"/v1/memories/{SOMEBODY}/merge"),
+    ("POST", f"/api/memories/{SOMEBODY}/supersede", {"text": "No."}, f"/v1/memories/{SOMEBODY}/supersede"),
     ("POST", "/api/memory/forget", {"namespace": "work", "dry_run": True}, "/v1/forget"),
 ]  # fmt: skip
 

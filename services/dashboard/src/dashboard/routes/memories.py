@@ -16,6 +16,7 @@ from contracts.memory import (
     Timeline,
 )
 from contracts.provenance import Provenance
+from contracts.supersede import SupersedeRequest
 from contracts.writing import MergeMemories
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -91,6 +92,16 @@ async def merge(memory_id: UUID, body: MergeMemories, _: Person, behind: Behind)
     """Make one memory of two that say the same, with the sources of both."""
     path = f"/v1/memories/{memory_id}/merge"
     return passed_on(await behind.memory.post(path, json=body.model_dump(mode="json")))
+
+
+@router.post("/memories/{memory_id}/supersede", response_model=Memory)
+async def supersede(memory_id: UUID, body: SupersedeRequest, _: Person, behind: Behind) -> Response:
+    """Say what holds in place of a memory, which is kept below it. Returns the one that holds."""
+    reply = await behind.memory.post(
+        f"/v1/memories/{memory_id}/supersede",
+        json=body.model_dump(mode="json", exclude_unset=True),
+    )
+    return passed_on(reply)
 
 
 @router.post("/memories/{memory_id}/restore", response_model=Memory)

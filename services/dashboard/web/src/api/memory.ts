@@ -1,5 +1,5 @@
 /** What the memory pages ask of the house, by name; shapes come from the house's own description of its API. */
-import { houseFetch, identity as call, toError } from "../lib/http.ts";
+import { houseFetch, toError } from "../lib/http.ts";
 import { api, ok, type Memory, type Schemas } from "./client.ts";
 
 export type Tier = Memory["tier"];
@@ -35,7 +35,13 @@ const query = (params: Record<string, string | number | boolean | null | undefin
 
 export const read = (id: string) => ok(api.GET("/api/memories/{memory_id}", memory(id)));
 export const provenance = (id: string) => ok(api.GET("/api/memories/{memory_id}/provenance", memory(id)));
-export const supersede = (id: string, body: object) => call<Memory>("POST", `/api/memories/${id}/supersede`, { body });
+export const supersede = (id: string, body: { by: string } | { text: string }) =>
+  ok(
+    api.POST("/api/memories/{memory_id}/supersede", {
+      ...memory(id),
+      body: { ...body, source: { kind: "dashboard" } },
+    }),
+  );
 export const restore = (id: string) => ok(api.POST("/api/memories/{memory_id}/restore", memory(id)));
 export const merge = (id: string, other: string) =>
   ok(api.POST("/api/memories/{memory_id}/merge", { ...memory(id), body: { other } }));

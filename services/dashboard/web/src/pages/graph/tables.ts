@@ -47,7 +47,7 @@ export function relationRows(nodes: readonly Node[], edges: readonly Edge[]): Re
   });
 }
 
-export const entityValue = (row: EntityRow, by: EntityColumn): Value => row[by];
+export const entityValue = (row: EntityRow, by: EntityColumn): Value => (by === "name" ? nameOf(row) : row[by]);
 
 export function relationValue(row: RelationRow, by: RelationColumn): Value {
   if (by === "from") return row.fromName;
