@@ -142,7 +142,10 @@ async def test_no_table_and_no_key_keeps_a_word_of_what_was_forgotten(
         "/v1/recall", json={"query": f"where does {said} live"}, headers=ada.headers
     )
     assert recalled.json()["results"]
+    # One tier's words lie in blocks, the other's are fresh.
+    await eye.run("SELECT sensitive.fold_postings($1, 1, 10000)", ada.caller.subject)
     before = set(await eye.places_of(said))
+    assert "lares: sensitive.posting" in before, before
     # The test sees what it is meant to see: the words are in the tables that derive from a memory.
     for table in ("memory", "entity", "entity_alias", "mention", "posting_fresh"):
         assert f"lares: convenience.{table}" in before, before

@@ -193,9 +193,8 @@ LIMIT 100000;
 -- name: find_terms
 -- role: lares_app
 -- database: lares
--- Where a text's words are indexed: its numbers and its terms, to look for both when it is gone.
-SELECT coalesce(array_agg(DISTINCT memory.seq), '{}') AS seqs,
-       coalesce(array_agg(DISTINCT word.lexeme), '{}') AS terms
+-- Where texts are indexed: each memory's number with each of its terms, to look for all of them when it is gone.
+SELECT coalesce(array_agg(memory.seq), '{}') AS seqs, coalesce(array_agg(word.lexeme), '{}') AS terms
 FROM convenience.memory
 LEFT JOIN LATERAL unnest(to_tsvector('english'::regconfig, memory.text)) AS word ON true
 WHERE memory.id = ANY ($1::uuid[]);
@@ -204,9 +203,11 @@ WHERE memory.id = ANY ($1::uuid[]);
 -- role: lares_app
 -- database: lares
 SELECT (SELECT count(*) FROM convenience.posting_fresh WHERE seq = ANY ($1::bigint[]))
-     + (SELECT count(*) FROM convenience.posting AS block CROSS JOIN unnest($1::bigint[]) AS wanted (seq)
-        WHERE block.term = ANY ($2::text[]) AND block.last_seq >= wanted.seq
-          AND memory.posting_place(block.codes, wanted.seq) > 0);
+     + (SELECT count(*) FROM unnest($1::bigint[], $2::text[]) AS wanted (seq, term)
+        WHERE EXISTS (
+            SELECT FROM convenience.posting
+            WHERE posting.term = wanted.term AND posting.last_seq >= wanted.seq
+              AND memory.posting_place(posting.codes, wanted.seq) > 0));
 
 -- name: delete_memories
 -- role: lares_app
