@@ -127,6 +127,16 @@ class HidingPlaces:
                 if content is not None:
                     yield f"valkey's {member.name}", content.read()
 
+    def nightly_files(self) -> Iterator[tuple[str, bytes]]:
+        """The Markdown files that the consolidator writes, as they lie on their volume."""
+        container = self.stack.container("consolidator")
+        archive = run("docker", "cp", f"{container}:/var/lib/lares/memory", "-")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            for member in files:
+                content = files.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield f"nightly file {member.name}", content.read()
+
     def valkey_entries(self, folder: Path) -> Iterator[tuple[str, bytes]]:
         """Every key and value, from a stolen copy of Valkey's disk opened with rights of the thief's own.
 

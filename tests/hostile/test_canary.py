@@ -83,6 +83,7 @@ def canary(stack: Stack, places: HidingPlaces) -> Canary:
     )
     assert changed.status_code == 200, changed.text
     _fail_on_purpose(canary)
+    _carry(canary)
     _search(canary)
     _say(canary)
     _wait_until_embedded(canary)
@@ -95,6 +96,27 @@ def _remember(canary: Canary, body: dict[str, Any]) -> dict[str, Any]:
     )
     assert said.status_code == 201, said.text
     return said.json()
+
+
+def _carry(canary: Canary) -> None:
+    """In and out as files: what is sacred passes through lines, archives and wherever those lie meanwhile."""
+    row = {
+        "text": f"In my diary I wrote of {canary.word('import')}",
+        "tier": "sacred",
+        "source": {"kind": "diary", "ref": canary.word("importsource")},
+    }
+    lines = {"content-type": "application/x-ndjson"}
+    taken = canary.person.post("/api/memory/import?dry_run=false", row, headers=lines)
+    assert taken.status_code == 200, taken.text
+    assert taken.json()["inserted"] == 1
+    refused = {"text": canary.word("importrefused"), "tier": "sacred", "level": "nowhere"}
+    report = canary.person.post("/api/memory/import?dry_run=false", refused, headers=lines)
+    assert report.json()["reasons"] == {"level_unknown": 1}
+    assert canary.word("importrefused") not in report.text
+    for kind in ("jsonl", "markdown"):
+        file = canary.person.get(f"/api/memory/export?format={kind}&tiers=convenience,sacred")
+        assert file.status_code == 200, file.text
+        assert kind == "markdown" or canary.word("import").encode() in file.content
 
 
 def _fail_on_purpose(canary: Canary) -> None:
@@ -167,6 +189,10 @@ def test_no_file_in_a_container_s_scratch_space_holds_it(
     canary: Canary, places: HidingPlaces
 ) -> None:
     assert canary.found_in(places.scratch()) == []
+
+
+def test_the_nightly_files_hold_no_word_of_it(canary: Canary, places: HidingPlaces) -> None:
+    assert canary.found_in(places.nightly_files()) == []
 
 
 def test_no_metric_is_labelled_with_it(canary: Canary, places: HidingPlaces) -> None:

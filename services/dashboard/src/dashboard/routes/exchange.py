@@ -28,6 +28,8 @@ BODY_BYTES_MAX_AT = {IMPORT_PATH: IMPORT_BYTES_MAX}
 IMPORT_TYPES = ("application/zip", "application/x-ndjson", "text/markdown")
 # A whole store may be read or written between two pieces.
 SILENCE_SECONDS = 120.0
+# Memory answers an import when its last row is taken: it has LARES_MEMORY_EXCHANGE_SECONDS for that.
+IMPORT_SECONDS = 900.0
 FORGET_SECONDS = 30.0
 
 
@@ -109,7 +111,7 @@ async def import_(
     if length := request.headers.get("content-length"):
         sent["content-length"] = length
     async with behind.memory.stream(
-        "POST", path, content=request.stream(), headers=sent, idle_s=SILENCE_SECONDS
+        "POST", path, content=request.stream(), headers=sent, idle_s=IMPORT_SECONDS
     ) as answer:
         report = b"".join([piece async for piece in answer.raw()])
     return Response(report, media_type="application/json", headers={"Cache-Control": "no-store"})
