@@ -17,6 +17,8 @@ from typing import Any, cast
 
 from memory.facts.words import COMMON, NEVER
 
+# In so many languages a word must be a first name to count as one.
+LANGUAGES_MIN = 3
 # First names that are words, months or cities first of all: alone they prove nothing.
 _NOT_NAMES = frozenset(
     """
@@ -34,7 +36,7 @@ _NOT_NAMES = frozenset(
 _MORE_NAMES = "nate hiroshi jolene haruto jing xiao chidi ngozi tunde kwame kofi".split()
 # The cities and lands everybody means, also where the lists know them by another name.
 _MORE_PLACES = """
-    tokyo kyoto münchen köln wien zürich lisboa bruges ghent utrecht lisbon munich cologne vienna zurich lucerne florence venice naples rome milan turin
+    edinburgh glasgow manchester birmingham bristol barcelona geneva hamburg uk u.k. usa nyc tokyo kyoto münchen köln wien zürich lisboa bruges ghent utrecht lisbon munich cologne vienna zurich lucerne florence venice naples rome milan turin
     seville lyons london oxford cambridge brighton europe asia africa america antarctica scandinavia california texas
     bavaria tuscany provence catalonia brooklyn manhattan queens hollywood u.s. usa england scotland wales minnesota oregon
     colorado arizona nevada utah montana michigan ohio illinois hawaii alaska vermont maine bali ibiza azores hokkaido
@@ -70,23 +72,44 @@ class Names:
 @lru_cache(maxsize=1)
 def first_names() -> Names:
     """Return first names of some forty languages, casefolded, without those that are common words."""
-    listed = (name.casefold() for data in _datasets("person.json") for name in _first_names(data))
-    return Names(
-        name
-        for name in (*listed, *_MORE_NAMES)
-        if len(name) > 2 and name not in COMMON and name not in NEVER and name not in _NOT_NAMES
-    )
+    words = _common_words()
+    found: set[str] = {*_MORE_NAMES}
+    # "Bet" and "Hang" are names somewhere and words in English; "Karen" and "John" are names in many places.
+    languages: dict[str, set[str]] = {}
+    for language, data in _datasets("person.json"):
+        for name in _first_names(data):
+            folded = name.casefold()
+            if folded in words:
+                languages.setdefault(folded, set()).add(language.partition("-")[0])
+            elif len(folded) > 2:
+                found.add(folded)
+    found.update(name for name, where in languages.items() if len(where) >= LANGUAGES_MIN)
+    return Names(name for name in found if name not in NEVER and name not in _NOT_NAMES)
 
 
 @lru_cache(maxsize=1)
 def places() -> Names:
     """Return countries and cities, casefolded."""
-    cities, great = _cities()
-    listed = (name.casefold() for data in _datasets("address.json") for name in _places(data))
+    words = _common_words()
+    airports, great = _cities()
+    found: set[str] = {*great, *_MORE_PLACES}
+    american: set[str] = set()
+    towns: set[str] = set(airports)
+    for _, data in _datasets("address.json"):
+        country: Any = data.get("country", {})
+        found.update(name.casefold() for name in cast(Iterable[str], country.get("name", ())))
+        cities = {name.casefold() for name in cast(Iterable[str], data.get("city", ()))}
+        # American towns bear every word of the dictionary.
+        if country.get("current_locale") == "United States":
+            american = cities
+        else:
+            towns |= cities
+    found |= {town for town in towns if len(town) > 3 and town not in words}
+    found |= airports & american
     return Names(
         name
-        for name in (*listed, *_MORE_PLACES, *cities, *great)
-        if len(name) > 3 and name not in COMMON and name not in NEVER and name not in _NO_PLACES
+        for name in found
+        if name not in COMMON and name not in NEVER and name not in _NO_PLACES
     )
 
 
@@ -96,10 +119,21 @@ def great_cities() -> frozenset[str]:
     return frozenset(_cities()[1] - _NO_PLACES)
 
 
-def _datasets(name: str) -> Iterator[dict[str, Any]]:
+def _datasets(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield one file of each language of mimesis, whose lists these are."""
     for file in sorted(_folder("mimesis").joinpath("datasets").glob(f"*/{name}")):
-        yield cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
+        yield file.parent.name, cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=1)
+def common_words() -> Names:
+    """Return six thousand common English words: names of persons and places that all know are among them."""
+    return Names(_common_words())
+
+
+def _common_words() -> frozenset[str]:
+    words = next(data["words"] for language, data in _datasets("text.json") if language == "en")
+    return COMMON.union(word.casefold() for word in cast(Iterable[str], words))
 
 
 def _folder(package: str) -> Path:
@@ -116,15 +150,7 @@ def _first_names(data: dict[str, Any]) -> Iterator[str]:
         yield from cast(Iterable[str], some)
 
 
-def _places(data: dict[str, Any]) -> Iterator[str]:
-    country: Any = data.get("country", {})
-    yield from cast(Iterable[str], country.get("name", ()))
-    # American towns bear every word of the dictionary; those with an airport come from the other list.
-    if country.get("current_locale") != "United States":
-        yield from cast(Iterable[str], data.get("city", ()))
-
-
-def _cities() -> tuple[frozenset[str], frozenset[str]]:
+def _cities() -> tuple[set[str], set[str]]:
     """Return the cities with an airport, and those that a time zone is named after."""
     cities: set[str] = set()
     great: set[str] = set()
@@ -138,7 +164,7 @@ def _cities() -> tuple[frozenset[str], frozenset[str]]:
                 cities.add(fields[3].casefold().partition(" am ")[0])
                 zone = line.rsplit('","', 1)[0].rsplit('"', 1)[-1]
                 great.add(zone.rpartition("/")[2].replace("_", " ").casefold())
-    return frozenset(cities), frozenset(great)
+    return cities, great
 
 
 # Cities of the list whose names are words that begin sentences, and parts of zone names that are no city.

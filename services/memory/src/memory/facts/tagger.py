@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from memory.facts.gazetteer import first_names, great_cities, places
+from memory.facts.gazetteer import common_words, first_names, great_cities, places
 from memory.facts.model import Kind, Tagged, key_of
 from memory.facts.words import (
     COMMON,
@@ -198,6 +198,9 @@ def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[T
         if at >= until or words[at].low in _LINK:
             return []
         sure = True
+    elif first.begins and _calls(words, at, until):
+        at += 1
+        sure = True
     elif first.begins:
         sure = until - at > 1 or first.low in amid
     run = words[at:until]
@@ -208,7 +211,17 @@ def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[T
     if len(key) < 2 or key.isdigit() or all(word.low in COMMON for word in run):
         return []
     kind, known = _kind(words, at, until)
+    if kind is Kind.TOPIC and len(run) == 1 and run[0].low in common_words():
+        # A plain word that somebody wrote with a capital, amid a sentence or after a colon.
+        sure = known = False
     return [Tagged(surface, key, kind, start, min(end, start + len(surface)), sure or known)]
+
+
+def _calls(words: list[_Word], at: int, until: int) -> bool:
+    """Whether the run is a word and a name that it only stands before: "Woah Nate", "Anytime Nate"."""
+    if until - at != 2 or words[at].low in first_names() or words[at].low.rstrip(".") in TITLES:
+        return False
+    return words[at + 1].low.removesuffix("'s") in first_names()
 
 
 def _glue(words: list[_Word], index: int, at: int) -> str:
