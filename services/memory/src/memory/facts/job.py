@@ -27,6 +27,7 @@ from memory.facts.sqltext import PLAIN_TIERS
 from memory.facts.store import Books, Due, FactStore, Walk
 from memory.facts.tagger import VERSION as TAGGER_VERSION
 from memory.facts.tagger import tag
+from memory.writing.store import PLAIN
 
 if TYPE_CHECKING:
     from kit.clock import Clock
@@ -113,14 +114,16 @@ class Extraction:
             # The rows are held first: an edit waits for this transaction, and its note then outlives it.
             await self._store.hold(conn, subject, tier)
             texts = await self._store.texts(conn, tier, memory_ids)
+            facts = 0
             if self._enabled:
                 for namespace in dict.fromkeys(text.namespace for text in texts):
                     own = [text for text in texts if text.namespace == namespace]
-                    await self._read(conn, tier, namespace, own)
+                    facts += await self._read(conn, tier, namespace, own)
             else:
                 await self._store.clear(conn, tier, memory_ids)
             await conn.execute("SET LOCAL ROLE NONE")
             await self._books.finish(conn, RULES_STAGE, tier, memory_ids)
+            await PLAIN.tally(conn, texts_read=len(texts), facts_read=facts)
             if model is not None:
                 ids = [text.memory_id for text in texts]
                 await self._books.queue(conn, MODEL_STAGE, subject, tier, ids)
@@ -132,7 +135,9 @@ class Extraction:
         namespace: str,
         texts: Sequence[Text],
         said: Sequence[tuple[Told, str]] = (),
-    ) -> None:
+    ) -> int:
+        """Read and keep these memories of one namespace; return how many facts they state."""
+        count = 0
         heard = await asyncio.to_thread(_hear, texts)
         keys, firsts = keys_wanted(
             [tags for tags, _ in heard],
@@ -151,6 +156,8 @@ class Extraction:
             # What a model said stays while the rules are run again over the same text.
             await self._store.write(conn, reading, "" if said else f"{extract.EXTRACTOR}/")
             await self._store.sharpen(conn, tier, sharper)
+            count += len(reading.facts)
+        return count
 
     async def _model(self) -> str | None:
         """Return the model that is asked beside the rules, if one is."""
@@ -173,6 +180,7 @@ class Extraction:
                 log.warning("extraction.model_refused", code=error.code)
                 async with self._pool.own() as conn:
                     await self._books.settle(conn, due)
+                    await PLAIN.tally(conn, model_answers_refused=1)
             except KitError as error:
                 async with self._pool.own() as conn:
                     await self._books.defer(conn, MODEL_STAGE, claimed, AWAY_SECONDS)
@@ -192,6 +200,7 @@ class Extraction:
                 await self._read(conn, due.tier, held[0].namespace, held, named)
                 await conn.execute("SET LOCAL ROLE NONE")
                 await self._books.settle(conn, due)
+                await PLAIN.tally(conn, model_facts=len(named))
 
     async def _walk(self) -> None:
         """Queue some of what an extractor of this version has not read, when nothing else waits."""

@@ -82,6 +82,11 @@ class Books:
         """Return how many memories are to be read or are being read."""
         return int(await conn.fetchval(self._text("count_extractions")))
 
+    async def state(self, conn: Connection) -> tuple[int, float]:
+        """Return how many memories wait to be read, and for how many seconds the oldest has been due."""
+        row = await conn.fetchrow(self._text("extraction_queue_state"))
+        return int(row["waiting"]), max(0.0, float(row["oldest_seconds"] or 0.0))
+
     async def walks(self, conn: Connection, version: str) -> list[Walk]:
         """Return some of the walks that this version of the extractors has not ended."""
         await conn.execute(self._text("begin_walks"), version)

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from memory.asking import answer, path_id, read_body, reads, writes
+from memory.facts.store import Books
 from memory.settings import Settings
 from memory.writing.batch import RememberMany
 from memory.writing.limit import WriteLimit
@@ -118,6 +119,7 @@ class Writing:
             queues = {
                 "embedding": await PLAIN.state(conn),
                 "relation": await PLAIN.state(conn, "relation_queue_state"),
+                "extraction": await Books().state(conn),
             }
             for row in await conn.fetch(text_of("list_tally")):
                 self.numbers.worker.labels(row["name"]).set(row["n"])
