@@ -26,6 +26,7 @@ from memory.exchange.mounting import Exchange, mount_exchange
 from memory.exchange.routes import BYTES_MAX_AT
 from memory.facts.routes import FactsApi
 from memory.identity import IdentityContext
+from memory.index.working import Working
 from memory.levels.mounting import mount
 from memory.levels.numbers import LevelNumbers
 from memory.levels.touch import Touch
@@ -79,6 +80,8 @@ def build(settings: Settings) -> Starlette:
                 enabled=settings.cache,
             )
             stack.push_async_callback(answers.aclose)
+            working = Working(library.plain.pool, answers.sure)
+            answers.beside.append(working)
             for shelf in (library.plain, library.sacred):
                 shelf.on_announce = answers.changing
             relays: dict[Any, Relay] = {
@@ -99,7 +102,16 @@ def build(settings: Settings) -> Starlette:
                 settings, library, wake, [answers.forget], app.state.metrics, Clock()
             )
             api = _api(
-                settings, library, client, wake, answers, levels.touch, writing, exchange, numbers
+                settings,
+                library,
+                client,
+                wake,
+                answers,
+                working,
+                levels.touch,
+                writing,
+                exchange,
+                numbers,
             )
             supersede = SupersedeApi.over(library, writing.remember, wake, supersede_numbers)
             parts = (
@@ -148,6 +160,7 @@ def _api(
     client: ServiceClient,
     wake: Callable[[Tier], None],
     answers: Answers,
+    working: Working,
     touch: Touch,
     writing: Writing,
     exchange: Exchange,
@@ -156,7 +169,7 @@ def _api(
     embedder = Embedder(client, Models(library, Clock()), writing.numbers.embedding_invalid.inc)
     return Api(
         remember=writing.remember,
-        recall=Recall(library, embedder, settings.recall_embed_seconds),
+        recall=Recall(library, embedder, settings.recall_embed_seconds, working),
         browse=Browse(library),
         edit=Edit(library, Move(library), wake),
         forget=exchange.forget,

@@ -186,7 +186,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
         server.container.remove()
 
 
-def start_postgres(secrets_dir: Path) -> Postgres:
+def start_postgres(secrets_dir: Path, shared_memory: str = "128m") -> Postgres:
     """Start a Postgres of its own, bare and not migrated; the caller removes its container."""
     for name in ("superuser_password", *(f"db_password_{login}" for login in LOGINS)):
         (secrets_dir / name).write_text(secrets.token_urlsafe(24))
@@ -194,7 +194,7 @@ def start_postgres(secrets_dir: Path) -> Postgres:
         Container(
             POSTGRES_IMAGE,
             5432,
-            *("--read-only", "--shm-size", "128m", "-e", "LARES_BIND=*"),
+            *("--read-only", "--shm-size", shared_memory, "-e", "LARES_BIND=*"),
             *("--tmpfs", "/tmp", "--tmpfs", "/run/postgresql:uid=10020,gid=10020,mode=0700"),
             *("-v", f"{secrets_dir}/superuser_password:/run/secrets/superuser_password:ro"),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
 from contracts.tiers import CHANGED_TOPIC, Tier
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from memory.numbers import Numbers
 
 log = logs.get(__name__)
+
+
+class Copies(Protocol):
+    """What else is kept of people's memories in this process."""
+
+    def changed(self, subject: UUID, memory_id: UUID | None) -> None: ...
+    def clear(self) -> None: ...
 
 
 class CacheUnsure(Exception):
@@ -47,6 +54,8 @@ class Answers:
 
     def __init__(self, local: Local, shared: Shared, numbers: Numbers, *, enabled: bool) -> None:
         self._local = local
+        # Further copies in this process, kept true by the same stream.
+        self.beside: list[Copies] = []
         self._shared = shared
         self._numbers = numbers
         self._enabled = enabled
@@ -94,6 +103,10 @@ class Answers:
                 self._later(self._shared.put(subject, key, answer, shared_stamp, SHARED_SECONDS))
         return answer
 
+    def sure(self, subject: UUID) -> bool:
+        """Say whether every change of this person's memories that is done has come by, and none is under way."""
+        return self._enabled and self._following() and self._local.stamp(subject) is not None
+
     def changing(self, subject: UUID, event_id: UUID) -> None:
         """Note a change that this process is about to commit."""
         self._local.changing(subject, event_id)
@@ -104,6 +117,8 @@ class Answers:
         Raises CacheUnsure when Valkey does not take it: what it holds is sealed and dies of age, but nobody knows.
         """
         self._local.changed(subject, uuid4())
+        for copies in self.beside:
+            copies.changed(subject, None)
         if self._enabled and await self._shared.changed(subject) is None:
             raise CacheUnsure()
 
@@ -117,7 +132,7 @@ class Answers:
                 log.warning("cache.not_following", code=error.code)
             finally:
                 self._events = None
-                self._local.clear()
+                self._clear()
             await clock.sleep(_RETRY_SECONDS)
 
     async def aclose(self) -> None:
@@ -127,8 +142,13 @@ class Answers:
         await asyncio.gather(*self._puts, return_exceptions=True)
         await self._shared.aclose()
 
-    async def _follow(self, events: Subscription, clock: Clock) -> None:
+    def _clear(self) -> None:
         self._local.clear()
+        for copies in self.beside:
+            copies.clear()
+
+    async def _follow(self, events: Subscription, clock: Clock) -> None:
+        self._clear()
         # Before the first look at the stream nothing is known; then what others wrote may be from before a loss.
         while not events.live or not await self._shared.new_epoch():
             if events.ended:
@@ -144,18 +164,21 @@ class Answers:
                 continue
             except StopAsyncIteration:
                 return
-            subject = _subject(message.payload)
+            subject = _id(message.payload, "subject_id")
             if subject is not None:
                 self._local.changed(subject, message.event_id)
+                for copies in self.beside:
+                    copies.changed(subject, _id(message.payload, "memory_id"))
                 await self._shared.changed(subject)
         # Changes may have passed unseen. Begin again, with nothing.
 
     def _open(self, caller: Caller) -> bool:
+        return self._enabled and caller.kind == PERSON and self._following()
+
+    def _following(self) -> bool:
         events = self._events
         return (
-            self._enabled
-            and caller.kind == PERSON
-            and events is not None
+            events is not None
             and events.live
             and not events.missed
             and events.losses == self._losses
@@ -175,8 +198,8 @@ def keepable(tiers: Sequence[str] | None) -> bool:
     return Tier.SACRED.value not in (tiers or _EMPTY)
 
 
-def _subject(payload: dict[str, Any]) -> UUID | None:
+def _id(payload: dict[str, Any], name: str) -> UUID | None:
     try:
-        return UUID(payload["subject_id"])
+        return UUID(payload[name])
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -72,6 +72,17 @@ WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) 
   AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
 LIMIT $10;
 
+-- name: at_hand
+-- role: lares_app
+-- database: lares
+-- The vectors of the session and working levels, all of them or those of the ids in $2.
+SELECT m.id, m.seq, halfvec_send(v.embedding) AS vector
+FROM convenience.memory AS m
+JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $1::smallint
+WHERE m.level <> 'knowledge' AND m.level IN ('session', 'working') AND m.archived_at IS NULL
+  AND ($2::uuid[] IS NULL OR m.id = ANY ($2))
+LIMIT $3;
+
 -- name: merge
 -- role: lares_app
 -- database: lares

@@ -20,6 +20,7 @@ from memory.finding import Candidate, Corpus
 from memory.index import postings, statements
 from memory.index.postings import Said
 from memory.index.vectors import cosines
+from memory.index.working import ITEMS_MAX, LEVELS, Working
 
 PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
 # Up to here all that pass are compared: measured, the index is cheaper only above it.
@@ -70,8 +71,13 @@ async def search(
 class Search:
     """One search over the plain tiers a caller asked for, in one transaction: `say`, then `mean`, then `outcome`."""
 
-    def __init__(self, filters: Filters, limit: int, model: int = 1) -> None:
+    def __init__(
+        self, filters: Filters, limit: int, model: int = 1, working: Working | None = None
+    ) -> None:
         self._filters = filters
+        # Where only what is on one's mind just now is asked for, its vectors are in this process.
+        at_hand = filters.levels is not None and LEVELS.issuperset(filters.levels)
+        self._working = working if at_hand else None
         self._tiers = tuple(tier for tier in PLAIN if tier in filters.tiers)
         self._limit = limit
         self._model = model
@@ -109,11 +115,25 @@ class Search:
             await self._read_on(conn, passed)
 
     async def mean(
-        self, conn: Connection, vector: Sequence[float], extra: Sequence[UUID] = ()
+        self,
+        conn: Connection,
+        vector: Sequence[float],
+        extra: Sequence[UUID] = (),
+        subject: UUID | None = None,
     ) -> None:
-        """Find by meaning, say of everything found by words how near it is, and add the memories in `extra`."""
+        """Find by meaning, say of everything found by words how near it is, and add the memories in `extra`.
+
+        With the caller's `subject`, the working level is searched in this process where it can be.
+        """
         if not self._tiers:
             return
+        if self._working is not None and subject is not None and not extra:
+            for most in (2 * self._limit, ITEMS_MAX):
+                ranked = await self._working.search(subject, vector, self._model, most)
+                if ranked is None:
+                    break
+                if await self._at_hand(conn, vector, ranked) or len(ranked) < most:
+                    return
         name = "meant_exact" if self._exact else "meant_indexed"
         asked = asyncio.ensure_future(self._near(conn, name, vector, extra))
         # The statement is on its way; what is known already is worked through while Postgres is busy.
@@ -188,6 +208,19 @@ class Search:
         while start < len(ranked) and passed < self._limit:
             passed += await self._read(conn, ranked[start : start + step])
             start, step = start + step, step * 4
+
+    async def _at_hand(
+        self, conn: Connection, vector: Sequence[float], ranked: Sequence[tuple[Tier, int, float]]
+    ) -> bool:
+        """Read the nearest as the caller, until enough of them may be seen; say whether there were enough."""
+        ranked = [one for one in ranked if one[0] in self._tiers]
+        start, step, passed = 0, self._limit, 0
+        while start < len(ranked) and passed < self._limit:
+            passed += await self._read(conn, ranked[start : start + step])
+            start, step = start + step, step * 4
+        vectors = {ident: row[_VECTOR] for ident, row in self._found.items()}
+        self._cosines = cosines(vectors, vector)
+        return passed >= self._limit
 
     async def _near(
         self, conn: Connection, name: str, vector: Sequence[float], extra: Sequence[UUID]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contracts.memory import RecallRequest, RecallResult
     from kit.pool import Connection
 
+    from memory.index.working import Working
     from memory.writing.embedder import Embedder
 
 # Of each arm: beyond, hardly any answer is found (ADR 0014), and every one costs time.
@@ -39,8 +40,15 @@ REPLACED_MAX = 4
 class Recall:
     """`POST /v1/recall`."""
 
-    def __init__(self, library: Library, embedder: Embedder, embed_timeout_s: float) -> None:
+    def __init__(
+        self,
+        library: Library,
+        embedder: Embedder,
+        embed_timeout_s: float,
+        working: Working | None = None,
+    ) -> None:
         self._library = library
+        self._working = working
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
 
@@ -75,14 +83,14 @@ class Recall:
             # What needs no vector is looked up while the model works.
             embedding = asyncio.create_task(self._embed(asking))
             try:
-                look = Search(filters, CANDIDATES, asking.model)
+                look = Search(filters, CANDIDATES, asking.model, self._working)
                 await look.say(conn, await lexemes(conn, asking.question.bare))
                 named = await _naming(conn, tiers, asking)
                 vector = await embedding
             finally:
                 embedding.cancel()
             if vector is not None:
-                await look.mean(conn, vector, list(named))
+                await look.mean(conn, vector, list(named), caller.subject)
             found, corpus = look.outcome()
             # While a memory moves, the more private copy is the memory.
             found = [each for each in found if each.id not in asking.sealed]
