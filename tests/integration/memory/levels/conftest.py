@@ -44,6 +44,9 @@ class House:
     async def fetch(self, statement: str, *arguments: Any, database: str = "lares") -> Any:
         connection = await self.pg.connect(name=database)
         try:
+            # What hangs on a row is cleared by triggers, which ask whose it is.
+            await connection.execute(f"SET lares.subject = '{self.subject}'")
+            await connection.execute("SET lares.client = 'person'")
             return await connection.fetch(statement, *arguments)
         finally:
             await connection.close()
