@@ -22,8 +22,6 @@ VIEWS = {
     "Namespaces": "/memory/namespaces",
     "Export and import": "/memory/transfer",
 }
-# What is drawn from a memory comes behind its writing, on a machine that does much else.
-DRAWN_MS = 60_000
 
 
 def panel_of(page: Any, text: str) -> Locator:
@@ -33,17 +31,6 @@ def panel_of(page: Any, text: str) -> Locator:
     panel = page.get_by_role("dialog", name="Memory")
     expect(panel).to_contain_text(text)
     return panel
-
-
-def reload_until(page: Any, shown: Locator) -> None:
-    """Wait for what the house draws from memories behind their writing."""
-    for _ in range(30):
-        try:
-            expect(shown).to_be_visible(timeout=DRAWN_MS / 30)
-            return
-        except AssertionError:
-            page.reload()
-    expect(shown).to_be_visible()
 
 
 def test_the_tabs_and_the_palette_reach_every_view(owner: Person, page: Any) -> None:
@@ -159,56 +146,6 @@ def test_forgetting_shows_the_proof(owner: Person, page: Any) -> None:
     expect(page.get_by_text("The old safe's number is 4711.")).to_have_count(0)
 
 
-def test_the_graph_has_its_tables_and_an_entity_its_facts_then_and_now(
-    owner: Person, page: Any
-) -> None:
-    owner.knows("My sister Ottilie lives in Bergen.")
-    page.goto("/memory/graph")
-    entities = page.get_by_role("region", name="Entities")
-    reload_until(page, entities.get_by_role("link", name="Ottilie"))
-    expect(page.get_by_role("img", name=re.compile("^Picture of"))).to_be_visible()
-    expect(page.locator("canvas").first).to_be_attached()
-
-    by_name = entities.get_by_role("columnheader", name="Name")
-    by_name.get_by_role("button").click()
-    expect(by_name).to_have_attribute("aria-sort", "ascending")
-    names = entities.get_by_role("rowheader").all_inner_texts()
-    assert names == sorted(names, key=str.casefold)
-
-    entities.get_by_role("link", name="Ottilie").click()
-    shown = page.get_by_role("dialog", name="Ottilie")
-    expect(shown.get_by_text(re.compile("^Ottilie lives in Bergen$"))).to_be_visible()
-    expect(shown.get_by_role("link", name="My sister Ottilie lives in Bergen.")).to_be_visible()
-    shown.get_by_label("As of").fill("2001-01-01")
-    expect(shown.get_by_text("What held then")).to_be_visible()
-    assert_accessible(page)
-
-
-def test_an_entity_is_renamed_and_that_can_be_taken_back(owner: Person, page: Any) -> None:
-    owner.knows("Wilhelmine repaired the harmonium.")
-    page.goto("/memory/graph")
-    finder = page.get_by_label("Find somebody or something")
-    for _ in range(30):
-        finder.fill("Wilhelmine")
-        page.get_by_role("button", name="Find").click()
-        found = page.get_by_role("list", name="Entities found").get_by_role("button")
-        expect(page.get_by_role("list", name="Entities found")).to_be_visible()
-        if found.count() > 0:
-            break
-        page.wait_for_timeout(2000)
-    found.first.click()
-    page.get_by_role("region", name="Entities").get_by_role("link", name="Wilhelmine").click()
-    page.get_by_role("button", name="Rename").click()
-    page.get_by_role("textbox", name="Name").fill("Minna")
-    page.get_by_role("dialog", name="Rename").get_by_role("button", name="Rename").click()
-    expect(page.get_by_role("dialog", name="Minna")).to_contain_text("Wilhelmine")
-    page.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name="Undo").click()
-    expect(
-        page.get_by_role("region", name="Entities").get_by_role("link", name="Wilhelmine")
-    ).to_be_visible()
-
-
 def test_the_levels_show_their_promise_and_a_dry_run_moves_nothing(
     owner: Person, page: Any
 ) -> None:
@@ -261,6 +198,36 @@ def test_a_namespace_is_made_shared_and_deleted(owner: Person, page: Any) -> Non
     made.get_by_role("button", name="Delete garden").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(made).to_have_count(0)
+
+
+def test_all_of_a_namespace_is_forgotten_once_its_number_is_typed(owner: Person, page: Any) -> None:
+    page.goto("/memory/namespaces")
+    page.get_by_role("button", name="New namespace").click()
+    page.get_by_role("textbox", name="Name").fill("attic")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    for text in ("The trunk holds winter coats.", "The rocking horse has lost an ear."):
+        page.goto("/memory?add=1")
+        page.get_by_label("What to remember").fill(text)
+        page.get_by_text("Where it belongs, how long it stays").click()
+        page.get_by_label("Namespace").select_option("attic")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    page.goto("/memory?namespace=attic")
+    page.get_by_role("button", name="Forget all of these").click()
+    dialog = page.get_by_role("dialog", name="Forget all of these?")
+    expect(dialog).to_contain_text("2 memories")
+    expect(dialog.get_by_role("button", name="Forget them")).to_be_disabled()
+    dialog.get_by_label("Type the number 2 to confirm").fill("2")
+    dialog.get_by_role("button", name="Forget them").click()
+    proof = page.get_by_role("dialog", name="Forgotten")
+    expect(proof).to_contain_text("2 memories forgotten and verified", timeout=30_000)
+    proof.get_by_role("button", name="Done").click()
+    expect(page.get_by_text("Nothing found")).to_be_visible()
+    page.goto("/memory/namespaces")
+    page.get_by_role("button", name="Delete attic").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Delete attic")).to_have_count(0)
 
 
 def test_memories_leave_as_a_zip_and_come_back_as_edits(owner: Person, page: Any) -> None:

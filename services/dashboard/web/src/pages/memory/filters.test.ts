@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chips, fromQuery, listQuery, recallBody, searches, toSearch } from "./filters.ts";
+import { chips, forgettable, fromQuery, listQuery, recallBody, searches, toSearch } from "./filters.ts";
 
 // What was replaced is found, below what replaced it; what was archived is not.
 const kept = { archived: false, superseded: true };
@@ -53,6 +53,17 @@ test("asking for an entity is a search, also without words", () => {
   assert.equal(searches(of("?entity=e")), true);
   assert.equal(searches(of("?namespace=work")), false);
   assert.equal("entity" in listQuery(of("?entity=e"), 30, null), false);
+});
+
+test("all of a list is forgotten by what narrows it, and nothing else can be forgotten at once", () => {
+  assert.deepEqual(forgettable(of("?namespace=work&source=import&tier=sensitive")), {
+    namespace: "work",
+    source: { kind: "import" },
+    tiers: ["sensitive"],
+  });
+  for (const search of ["", "?tier=sacred", "?q=key&namespace=work", "?namespace=work&state=archived"]) {
+    assert.equal(forgettable(of(search)), null, search);
+  }
 });
 
 test("a date that was typed by hand and is none is not sent", () => {

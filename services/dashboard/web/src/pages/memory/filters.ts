@@ -99,6 +99,23 @@ export function listQuery(filters: Filters, limit: number, cursor: string | null
   };
 }
 
+/**
+ * What forgetting all of a list would send, or null where a list is not all that fits: a search is only the best of
+ * what it found, and a state is nothing to forget by.
+ */
+export function forgettable(filters: Filters) {
+  if (filters.q || filters.state || filters.asof) return null;
+  const what = given({
+    namespace: filters.namespace,
+    level: filters.level,
+    source: filters.source ? { kind: filters.source } : undefined,
+    entity: filters.entity,
+    since: dayStart(filters.since),
+    until: dayEnd(filters.until),
+  });
+  return Object.keys(what).length > 0 ? { ...what, ...given({ tiers: one(filters.tier) }) } : null;
+}
+
 export type Chip = { key: Key; label: string };
 
 /** The filters beside the search itself, in words, so that nothing narrows a list unseen. */
