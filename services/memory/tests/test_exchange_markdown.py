@@ -16,7 +16,6 @@ from memory.domain import Entry, clean_text
 from memory.errors import TextEmpty, TextTooLong, TextUnprintable
 from memory.exchange import jsonl, markdown
 from memory.exchange.record import (
-    BadRecord,
     Incoming,
     Origin,
     Record,
@@ -25,6 +24,7 @@ from memory.exchange.record import (
     from_plain,
     to_plain,
 )
+from memory.exchange.values import BadRecord
 
 ADA = UUID(int=7)
 NOW = datetime(2026, 5, 14, 9, 0, tzinfo=UTC)

@@ -18,7 +18,7 @@ from kit import logs
 
 from memory.exchange import markdown
 from memory.exchange.archive import FILE_BYTES_MAX
-from memory.exchange.record import BadRecord
+from memory.exchange.values import BadRecord
 
 log = logs.get(__name__)
 NOTE = ".lares.json"

@@ -24,7 +24,6 @@ from memory.exchange.batch import Batch, Row, Run
 from memory.exchange.decide import PROBLEMS_MAX, Tally
 from memory.exchange.errors import ExchangeBusy, ImportTooLarge, ImportUnreadable
 from memory.exchange.record import (
-    BadRecord,
     check_level,
     check_namespace,
     check_tier,
@@ -32,6 +31,7 @@ from memory.exchange.record import (
     placed,
 )
 from memory.exchange.store import ExchangeStore
+from memory.exchange.values import BadRecord
 from memory.library import now
 
 if TYPE_CHECKING:

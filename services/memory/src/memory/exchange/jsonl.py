@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
-from memory.exchange.record import BadRecord
+from memory.exchange.values import BadRecord
 
 # Eight thousand characters may take six bytes each, and a merged memory brings further texts.
 LINE_BYTES_MAX = 1024 * 1024

@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from memory.exchange.record import BadRecord, shown, text_digest
+from memory.exchange.record import shown, text_digest
+from memory.exchange.values import BadRecord
 
 LINE_CHARS_MAX = 1024 * 1024
 ENTRY_LINES_MAX = 10_000

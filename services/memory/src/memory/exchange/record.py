@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-import struct
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from contracts.tiers import TEXT_CHARS_MAX, Level, Tier
 
 from memory.domain import HOME, Entry
-from memory.levels.decay import STRENGTH_MAX
+from memory.exchange.values import (
+    BadRecord,
+    moment_text,
+    present,
+    read_kind,
+    read_list,
+    read_number,
+    read_strength,
+    read_text,
+    read_time,
+    read_uuid,
+    read_word,
+    short,
+)
 
 ORIGINS_MAX, TIES_MAX = 200, 1000
 Seal = Callable[[UUID], str]
 """Gives the seal of an id that this house gives out to one person."""
 
-_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _CHECK = re.compile(r"([0-9a-f]{12})\.([0-9a-f]{12})\.([0-9a-f]{16})")
 _POSITION_MAX = 2**62
@@ -38,14 +48,6 @@ TIE_KINDS = ("summarises", "derived")
 # Where a memory stands and what a person may correct by hand; everything else is the house's own account.
 PLACE = ("tier", "namespace", "level")
 TIMES = ("occurred_at", "valid_from", "valid_to")
-
-
-class BadRecord(Exception):
-    """A record that cannot be taken. `reason` is a fixed word and never quotes what it refuses."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +129,31 @@ def to_plain(record: Record, seal: Seal) -> dict[str, Any]:
         "namespace": entry.namespace,
         "level": entry.level.value,
         "text": entry.text,
-        "source": _present({"kind": entry.source_kind, "ref": entry.source_ref}),
+        "source": present({"kind": entry.source_kind, "ref": entry.source_ref}),
         "thread": entry.thread,
         "position": entry.position,
         "speaker": entry.speaker,
-        "occurred_at": _moment(entry.occurred_at),
-        "created_at": _moment(entry.created_at),
-        "updated_at": _moment(entry.updated_at) if entry.updated_at != entry.created_at else None,
+        "occurred_at": moment_text(entry.occurred_at),
+        "created_at": moment_text(entry.created_at),
+        "updated_at": moment_text(entry.updated_at)
+        if entry.updated_at != entry.created_at
+        else None,
         "revision": entry.revision if entry.revision != 1 else None,
-        "strength": _short(entry.strength) if entry.strength != 1 else None,
+        "strength": short(entry.strength) if entry.strength != 1 else None,
         "accesses": entry.accesses or None,
-        "accessed_at": _moment(entry.accessed_at)
+        "accessed_at": moment_text(entry.accessed_at)
         if entry.accessed_at != entry.created_at
         else None,
-        "expires_at": _moment(entry.expires_at),
-        "archived_at": _moment(entry.archived_at),
-        "valid_from": _moment(entry.valid_from),
-        "valid_to": _moment(entry.valid_to),
+        "expires_at": moment_text(entry.expires_at),
+        "archived_at": moment_text(entry.archived_at),
+        "valid_from": moment_text(entry.valid_from),
+        "valid_to": moment_text(entry.valid_to),
         "superseded_by": str(entry.superseded_by) if entry.superseded_by else None,
-        "superseded_at": _moment(entry.superseded_at),
+        "superseded_at": moment_text(entry.superseded_at),
         "sources": [_origin_plain(origin) for origin in record.origins] or None,
         "links": [{"kind": tie.kind, "to": str(tie.to)} for tie in record.ties] or None,
     }
-    plain = _present(plain)
+    plain = present(plain)
     digest = f"{text_digest(entry.text)}.{fields_digest(plain)}"
     plain["check"] = f"{digest}.{seal(entry.id)}"
     return plain
@@ -163,14 +167,14 @@ def from_plain(plain: Mapping[str, Any], subject: UUID, seal: Seal, now: datetim
     known = _FIELDS | {"check"}
     if not plain.keys() <= known:
         raise BadRecord("field_unknown")
-    ident = _uuid(plain.get("id"))
+    ident = read_uuid(plain.get("id"))
     check = plain.get("check")
     parts = _CHECK.fullmatch(check) if isinstance(check, str) else None
     if check is not None and parts is None:
         raise BadRecord("check_malformed")
     entry = _entry(plain, ident, subject, now)
-    origins = tuple(_origin(each) for each in _list(plain.get("sources"), ORIGINS_MAX))
-    ties = tuple(_tie(each) for each in _list(plain.get("links"), TIES_MAX))
+    origins = tuple(_origin(each) for each in read_list(plain.get("sources"), ORIGINS_MAX))
+    ties = tuple(_tie(each) for each in read_list(plain.get("links"), TIES_MAX))
     record = Record(entry, origins, ties)
     return Incoming(
         record,
@@ -213,57 +217,57 @@ def check_namespace(raw: Any) -> str:
 
 def check_tier(raw: Any) -> Tier:
     """Return the tier. Raises BadRecord."""
-    return Tier(_word(raw, tuple(tier.value for tier in Tier), "tier_unknown"))
+    return Tier(read_word(raw, tuple(tier.value for tier in Tier), "tier_unknown"))
 
 
 def check_level(raw: Any) -> Level:
     """Return the level. Raises BadRecord."""
-    return Level(_word(raw, tuple(level.value for level in Level), "level_unknown"))
+    return Level(read_word(raw, tuple(level.value for level in Level), "level_unknown"))
 
 
 def _entry(plain: Mapping[str, Any], ident: UUID | None, subject: UUID, now: datetime) -> Entry:
-    created_at = _time(plain.get("created_at")) or now
+    created_at = read_time(plain.get("created_at")) or now
     source = plain.get("source", {"kind": "import"})
     if not isinstance(source, dict) or not source.keys() <= {"kind", "ref"}:
         raise BadRecord("source_invalid")
-    thread = _text(plain.get("thread"), 200)
-    position = _number(plain.get("position"), -_POSITION_MAX, _POSITION_MAX)
+    thread = read_text(plain.get("thread"), 200)
+    position = read_number(plain.get("position"), -_POSITION_MAX, _POSITION_MAX)
     if (thread is None) != (position is None):
         raise BadRecord("position_without_thread")
-    valid_from, valid_to = _time(plain.get("valid_from")), _time(plain.get("valid_to"))
+    valid_from, valid_to = read_time(plain.get("valid_from")), read_time(plain.get("valid_to"))
     if valid_from is not None and valid_to is not None and valid_to < valid_from:
         raise BadRecord("time_invalid")
-    revision = _number(plain.get("revision"), 1, _REVISION_MAX)
+    revision = read_number(plain.get("revision"), 1, _REVISION_MAX)
     return Entry(
         id=ident or UUID(int=0),
         subject_id=subject,
         tier=check_tier(plain.get("tier", Tier.CONVENIENCE.value)),
         text=check_text(plain.get("text")),
-        source_kind=_kind(source.get("kind")),
-        source_ref=_text(source.get("ref"), 200),
-        occurred_at=_time(plain.get("occurred_at")),
+        source_kind=read_kind(source.get("kind")),
+        source_ref=read_text(source.get("ref"), 200),
+        occurred_at=read_time(plain.get("occurred_at")),
         created_at=created_at,
-        updated_at=_time(plain.get("updated_at")) or created_at,
+        updated_at=read_time(plain.get("updated_at")) or created_at,
         revision=1 if revision is None else revision,
         namespace=check_namespace(plain.get("namespace", HOME)),
         level=check_level(plain.get("level", Level.KNOWLEDGE.value)),
         thread=thread,
         position=position,
-        speaker=_text(plain.get("speaker"), 100),
-        strength=_strength(plain.get("strength")),
-        accesses=_number(plain.get("accesses"), 0, _ACCESSES_MAX) or 0,
-        accessed_at=_time(plain.get("accessed_at")) or created_at,
-        expires_at=_time(plain.get("expires_at")),
-        archived_at=_time(plain.get("archived_at")),
+        speaker=read_text(plain.get("speaker"), 100),
+        strength=read_strength(plain.get("strength")),
+        accesses=read_number(plain.get("accesses"), 0, _ACCESSES_MAX) or 0,
+        accessed_at=read_time(plain.get("accessed_at")) or created_at,
+        expires_at=read_time(plain.get("expires_at")),
+        archived_at=read_time(plain.get("archived_at")),
         valid_from=valid_from,
         valid_to=valid_to,
-        superseded_by=_uuid(plain.get("superseded_by")),
-        superseded_at=_time(plain.get("superseded_at")),
+        superseded_by=read_uuid(plain.get("superseded_by")),
+        superseded_at=read_time(plain.get("superseded_at")),
     )
 
 
 def _origin_plain(origin: Origin) -> dict[str, Any]:
-    return _present(
+    return present(
         {
             "id": str(origin.id),
             "kind": origin.kind,
@@ -272,8 +276,8 @@ def _origin_plain(origin: Origin) -> dict[str, Any]:
             "position": origin.position,
             "speaker": origin.speaker,
             "text": origin.text,
-            "occurred_at": _moment(origin.occurred_at),
-            "learned_at": _moment(origin.learned_at),
+            "occurred_at": moment_text(origin.occurred_at),
+            "learned_at": moment_text(origin.learned_at),
             "merged_id": str(origin.merged_id) if origin.merged_id else None,
         }
     )
@@ -282,120 +286,31 @@ def _origin_plain(origin: Origin) -> dict[str, Any]:
 def _origin(raw: Any) -> Origin:
     if not isinstance(raw, dict) or not raw.keys() <= _ORIGIN_FIELDS:
         raise BadRecord("source_invalid")
-    ident, learned_at = _uuid(raw.get("id")), _time(raw.get("learned_at"))
+    ident, learned_at = read_uuid(raw.get("id")), read_time(raw.get("learned_at"))
     if ident is None or learned_at is None:
         raise BadRecord("source_invalid")
     text = raw.get("text")
     return Origin(
         id=ident,
-        kind=_kind(raw.get("kind")),
-        ref=_text(raw.get("ref"), 200),
-        thread=_text(raw.get("thread"), 200),
-        position=_number(raw.get("position"), -_POSITION_MAX, _POSITION_MAX),
-        speaker=_text(raw.get("speaker"), 100),
+        kind=read_kind(raw.get("kind")),
+        ref=read_text(raw.get("ref"), 200),
+        thread=read_text(raw.get("thread"), 200),
+        position=read_number(raw.get("position"), -_POSITION_MAX, _POSITION_MAX),
+        speaker=read_text(raw.get("speaker"), 100),
         text=check_text(text) if text is not None else None,
-        occurred_at=_time(raw.get("occurred_at")),
+        occurred_at=read_time(raw.get("occurred_at")),
         learned_at=learned_at,
-        merged_id=_uuid(raw.get("merged_id")),
+        merged_id=read_uuid(raw.get("merged_id")),
     )
 
 
 def _tie(raw: Any) -> Tie:
-    to = _uuid(raw.get("to")) if isinstance(raw, dict) and raw.keys() == {"kind", "to"} else None
+    to = (
+        read_uuid(raw.get("to")) if isinstance(raw, dict) and raw.keys() == {"kind", "to"} else None
+    )
     if to is None:
         raise BadRecord("link_invalid")
-    return Tie(_word(raw["kind"], TIE_KINDS, "link_invalid"), to)
-
-
-def _present(plain: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plain.items() if value is not None}
-
-
-def _list(raw: Any, most: int) -> list[Any]:
-    if raw is None:
-        return []
-    if not isinstance(raw, list) or len(raw) > most:
-        raise BadRecord("list_invalid")
-    return raw
-
-
-def _word(raw: Any, words: tuple[str, ...], reason: str) -> str:
-    if raw not in words:
-        raise BadRecord(reason)
-    return raw
-
-
-def _kind(raw: Any) -> str:
-    if not isinstance(raw, str) or not _KIND.fullmatch(raw):
-        raise BadRecord("source_invalid")
-    return raw
-
-
-def _text(raw: Any, most: int) -> str | None:
-    if raw is None:
-        return None
-    if not isinstance(raw, str) or not 1 <= len(raw) <= most:
-        raise BadRecord("field_invalid")
-    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in raw):
-        raise BadRecord("text_unprintable")
-    return raw
-
-
-def _number(raw: Any, least: int, most: int) -> int | None:
-    if raw is None:
-        return None
-    if type(raw) is not int or not least <= raw <= most:
-        raise BadRecord("number_invalid")
-    return raw
-
-
-def _strength(raw: Any) -> float:
-    if raw is None:
-        return 1.0
-    if type(raw) not in (int, float) or not math.isfinite(raw) or not 0 <= raw <= STRENGTH_MAX:
-        raise BadRecord("number_invalid")
-    return _single(raw)
-
-
-def _single(number: float) -> float:
-    # As the database keeps it: four bytes.
-    return float(struct.unpack("<f", struct.pack("<f", number))[0])
-
-
-def _short(number: float) -> float:
-    """Return the shortest number that the database keeps as this one."""
-    for digits in range(1, 10):
-        short = float(f"{number:.{digits}g}")
-        if _single(short) == _single(number):
-            return short
-    return number
-
-
-def _moment(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _time(raw: Any) -> datetime | None:
-    if raw is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(raw)
-        if moment.utcoffset() is None:
-            raise BadRecord("time_invalid")
-        return moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        raise BadRecord("time_invalid") from None
-
-
-def _uuid(raw: Any) -> UUID | None:
-    if raw is None:
-        return None
-    try:
-        return UUID(raw)
-    except (ValueError, TypeError, AttributeError):
-        raise BadRecord("id_invalid") from None
+    return Tie(read_word(raw["kind"], TIE_KINDS, "link_invalid"), to)
 
 
 _FIELDS = frozenset(

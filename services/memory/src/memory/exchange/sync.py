@@ -22,8 +22,8 @@ from memory.exchange.decide import Outcome
 from memory.exchange.export import Export, Owner, Scope
 from memory.exchange.folder import Folder, Kept, digest
 from memory.exchange.importing import ROWS_MAX, Import, Options
-from memory.exchange.record import BadRecord
 from memory.exchange.store import statement
+from memory.exchange.values import BadRecord
 from memory.writing.move import Move
 
 if TYPE_CHECKING:
