@@ -289,6 +289,9 @@ BEGIN
             END
             $$;
 
+            -- What the index holds need not be kept a second time.
+            ALTER TABLE tier.memory DROP COLUMN lexemes;
+
             CREATE TRIGGER memory_index_remembered AFTER INSERT ON tier.memory
                 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tier.index_remembered();
             CREATE TRIGGER memory_index_edited AFTER UPDATE OF text, namespace ON tier.memory
@@ -337,6 +340,8 @@ BEGIN
                 tier.fold_postings(uuid, integer, integer),
                 tier.drop_postings(uuid, bigint[], text[], text[], integer[]);
             DROP INDEX tier.memory_kinds;
+            ALTER TABLE tier.memory ADD COLUMN lexemes tsvector NOT NULL
+                GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED;
             DROP TABLE tier.posting, tier.posting_fresh, tier.posting_total;
         $drop$, 'tier.', tier || '.');
     END LOOP;

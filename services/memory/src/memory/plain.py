@@ -13,11 +13,7 @@ from kit.pool import Connection, Pool
 
 from memory.domain import Cursor, Entry, Order, Shown, Space
 from memory.rows import count, kept_columns, row_of, state_of, vector_text
-from memory.scoring import Hit, clamp, shares
 from memory.store import FIRST_PAGE, Deleted, Model, Shelf
-
-NEAR_EXACT_ROWS_MAX = 5000
-CANDIDATES = 100
 
 
 class PlainShelf(Shelf):
@@ -175,31 +171,6 @@ class PlainShelf(Shelf):
         """Return the embedding model whose vectors answer now."""
         row = await conn.fetchrow(self._text["get_active_model"])
         return Model(row["id"], row["name"], row["dimensions"])
-
-    async def near(
-        self, conn: Connection, tier: Tier, vector: Sequence[float], limit: int, model: int = 1
-    ) -> list[Hit]:
-        """Return the memories nearest in meaning: k of k, whatever else the table holds."""
-        query = vector_text(vector)
-        rows_seen = int(
-            await conn.fetchval(self.text("count_memories", tier), NEAR_EXACT_ROWS_MAX + 1)
-        )
-        rows: list[Any] = []
-        if rows_seen > NEAR_EXACT_ROWS_MAX:
-            # Strict order and a wide list: measured, the default returned 1.2 of 10 under a filter.
-            await conn.execute(
-                "SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = 200"
-            )
-            rows = await conn.fetch(self.text("search_near_indexed", tier), query, limit, model)
-        if len(rows) < limit:
-            # Few rows, or an index scan that gave up among other people's rows: compare them all.
-            rows = await conn.fetch(self.text("search_near_exact", tier), query, limit, model)
-        return [Hit(row["id"], clamp(row["score"]), "close in meaning") for row in rows]
-
-    async def words(self, conn: Connection, tier: Tier, query: str, limit: int) -> list[Hit]:
-        """Return the memories that share words with the query, best first."""
-        rows = await conn.fetch(self.text("search_words", tier), query, limit)
-        return [Hit(row["id"], clamp(row["score"]), shares(row["terms"])) for row in rows]
 
     async def hold(self, conn: Connection, memory_id: UUID) -> None:
         """Wait until nobody else changes this memory, and keep it so until the transaction ends."""
