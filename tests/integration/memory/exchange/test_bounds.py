@@ -28,7 +28,9 @@ async def test_an_export_and_its_import_grow_the_process_by_a_batch_only(
 ) -> None:
     ada, ben = caller_factory(), caller_factory()
     connection = await pg.connect()
-    await connection.execute("SELECT set_config('lares.subject', $1, false)", str(ada.caller.subject))
+    await connection.execute(
+        "SELECT set_config('lares.subject', $1, false)", str(ada.caller.subject)
+    )
     await connection.execute("SET lares.client = 'person'")
     for start in range(1, ROWS + 1, 5000):
         await connection.execute(SEED, ada.caller.subject, start, min(start + 4999, ROWS))

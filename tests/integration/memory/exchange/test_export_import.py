@@ -271,6 +271,7 @@ def climbing(path: str) -> bytes:
         (b"x" * (13 * 1024 * 1024), ZIP, "kit.body_too_large"),
         (b"- x", {"content-type": "image/png"}, "memory.format_unknown"),
     ],
+    ids=["bomb", "up", "root", "backslash", "no-zip", "torn", "no-markdown", "large", "picture"],
 )
 async def test_a_body_that_is_not_what_it_says_is_refused_whole(
     api: httpx.AsyncClient, ada: Any, body: bytes, kind: dict[str, str], code: str
@@ -350,3 +351,23 @@ async def test_the_same_memories_make_the_same_archive(api: httpx.AsyncClient, a
     assert names[0] == "MEMORY.md"
     assert all(name.count("/") == 3 for name in names[1:])
     assert str(uuid4()) not in names
+
+
+async def test_whoever_several_memories_name_has_a_file_of_their_own(
+    api: httpx.AsyncClient, ada: Any, worker: Any, until: Any, pg: Any
+) -> None:
+    for text in ("plays chess", "lives in Porto", "works at the bank", "likes tea"):
+        await remember(api, ada, f"My sister Ana {text}")
+    connection = await pg.connect()
+
+    async def read() -> bool:
+        waiting = "SELECT count(*) FROM memory.pending_extraction WHERE stage = 'rules'"
+        return await connection.fetchval(waiting) == 0
+
+    await until(read, 60, "the memories were never read for names")
+    await connection.close()
+    content = files(await export(api, ada))
+    about = content["convenience/home/knowledge/ana.md"]
+    assert "# Ana" in about
+    assert about.count("- My sister Ana") == 4
+    assert "[Ana](convenience/home/knowledge/ana.md): 4 memories" in content["MEMORY.md"]
