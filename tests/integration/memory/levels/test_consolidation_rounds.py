@@ -225,6 +225,18 @@ async def test_a_round_has_an_end_and_the_next_goes_on_from_there(house: Any) ->
     assert [(await house.round(moves_max=3)).moved for _ in range(4)] == [3, 3, 1, 0]
 
 
+async def test_more_than_one_look_can_show_is_moved_in_one_round(house: Any) -> None:
+    await house.fetch(
+        "INSERT INTO convenience.memory (id, subject_id, text, source_kind, created_at, updated_at, level,"
+        " accessed_at, expires_at) SELECT gen_random_uuid(), $1, 'one of many', 'test', $2, $2, 'session', $2, $2"
+        " FROM generate_series(1, 620)",
+        house.subject,
+        house.now - HOUR,
+    )
+    await house.fetch("INSERT INTO memory.subject (subject_id) VALUES ($1)", house.subject)
+    assert (await house.round()).moved == 620
+
+
 @pytest.mark.parametrize("steps", range(1, 6))
 async def test_a_round_that_dies_between_two_moves_is_finished_by_the_next(
     house: Any, steps: int

@@ -20,7 +20,7 @@ from kit.pool import Connection
 from memory.levels.act import Actor
 from memory.levels.chores import Chores
 from memory.levels.decide import Move, plan
-from memory.levels.observe import Observer
+from memory.levels.observe import BATCH, Observer
 from memory.levels.store import LevelStore, State
 
 log = logs.get(__name__)
@@ -30,6 +30,8 @@ KEEP_SECONDS = 10.0
 STANDBY_SECONDS_MAX = 5.0
 # Failures that are not about Postgres being away: after so many a round ends, and the next begins afresh.
 FAILURES_MAX = 10
+# One person's turn; their lock lies in an idle transaction as well.
+TURN_SECONDS_MAX = 25.0
 
 
 class Stalled(KitError):
@@ -163,25 +165,37 @@ class Loop:
             if not await self._store.hold_subject(guard, subject):
                 # Somebody asked for it by hand this moment.
                 return done
-            now = self._clock.now()
-            seen = await self._observer.look(subject, now, since)
-            moves = plan(seen.snapshot, now, self._actor.limits)
-            room = self._moves_max - done.planned
-            moved = 0 if dry else await self._act(seat, subject, moves[:room], now)
+            until = self._clock.monotonic() + TURN_SECONDS_MAX
+            planned = moved = 0
+            while True:
+                now = self._clock.now()
+                seen = await self._observer.look(subject, now, since)
+                moves = plan(seen.snapshot, now, self._actor.limits)
+                moves = moves[: self._moves_max - done.planned - planned]
+                planned += len(moves)
+                made = 0 if dry else await self._act(seat, subject, moves, now, until)
+                moved += made
+                # A look is bounded: while all it showed was moved, there may be more behind it.
+                if made < BATCH or made < len(moves) or self._clock.monotonic() > until:
+                    break
             await self._store.end_turn(guard, subject, now, seen.occupancy)
-        if moves:
+        if planned:
             log.info(
                 "consolidation.person",
                 subject_id=str(subject),
-                planned=len(moves),
+                planned=planned,
                 moved=moved,
                 dry_run=dry,
             )
-        return Round(done.people + 1, done.planned + min(len(moves), room), done.moved + moved)
+        return Round(done.people + 1, done.planned + planned, done.moved + moved)
 
-    async def _act(self, seat: Seat, subject: UUID, moves: list[Move], now: datetime) -> int:
+    async def _act(
+        self, seat: Seat, subject: UUID, moves: list[Move], now: datetime, until: float
+    ) -> int:
         moved = failures = 0
         for move in moves:
+            if self._clock.monotonic() > until:
+                break
             await seat.check()
             try:
                 moved += int(await self._actor(subject, move, now) is not None)
