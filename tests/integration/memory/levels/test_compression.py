@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from contracts.tiers import Tier
 from kit.client import ServiceClient
 from memory.levels.chores import Chore, Chores, Desk
 from memory.levels.compress import compress
@@ -89,7 +90,7 @@ async def talk(house: Any, tier: str = "convenience", **changed: Any) -> list[UU
 
 
 async def summaries(house: Any, tier: str = "convenience") -> list[Any]:
-    return await house.fetch(f"SELECT * FROM {tier}.memory WHERE source_kind = 'summary'")
+    return await house.fetch(f"SELECT * FROM {tier}.memory WHERE source_kind = 'lares.summary'")
 
 
 @pytest.mark.parametrize("tier", ["convenience", "sensitive"])
@@ -108,6 +109,7 @@ async def test_a_stale_conversation_becomes_one_memory_that_links_to_its_turns(
     assert all(any(line in turn for turn in TALK) for line in said)
     assert (summary["level"], summary["namespace"]) == ("knowledge", "garden")
     assert summary["archived_at"] is None
+    assert summary["valid_to"] - summary["valid_from"] == timedelta(minutes=3, seconds=1)
     assert summary["occurred_at"] == house.now - 20 * DAY + timedelta(minutes=3)
     links = await house.fetch(f"SELECT * FROM {tier}.memory_link")
     assert {(link["from_id"], link["to_id"], link["kind"]) for link in links} == {
@@ -281,3 +283,16 @@ async def test_a_chore_runs_once_in_its_time_and_again_when_it_was_cut_off(
         await house.clock.advance(86400)
         assert await chores.run_due(switched_on=True) == ["work"]
     assert len(times) == 3
+
+
+async def test_no_fact_is_read_out_of_a_summary_and_nothing_is_replaced_by_it(
+    house: Any, gateway: Gateway
+) -> None:
+    from memory.facts.store import FactStore
+
+    turns = await talk(house)
+    await run(house, gateway)
+    summary = (await summaries(house))[0]["id"]
+    async with house.store.plain.as_role("lares_app", house.subject) as conn:
+        read = await FactStore().texts(conn, Tier.CONVENIENCE, [summary, *turns])
+    assert {text.memory_id for text in read} == set(turns)

@@ -96,10 +96,10 @@ SELECT pg_advisory_xact_lock(25, hashtext($1));
 -- name: texts_to_read
 -- role: lares_app
 -- database: lares
--- Held against an edit until the facts are written.
+-- Held against an edit until the facts are written. A summary restates what was read from its sources.
 SELECT id, subject_id, namespace, text, speaker, revision, occurred_at, created_at, updated_at, valid_from
 FROM convenience.memory
-WHERE id = ANY ($1::uuid[])
+WHERE id = ANY ($1::uuid[]) AND source_kind <> 'lares.summary'
 ORDER BY created_at, id
 FOR NO KEY UPDATE;
 
@@ -107,7 +107,7 @@ FOR NO KEY UPDATE;
 -- role: lares_app
 -- database: lares
 SELECT id, subject_id, namespace, text, speaker, revision, occurred_at, created_at, updated_at, valid_from
-FROM convenience.memory WHERE id = $1;
+FROM convenience.memory WHERE id = $1 AND source_kind <> 'lares.summary';
 
 -- name: names_known
 -- role: lares_app

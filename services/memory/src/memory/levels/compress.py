@@ -28,12 +28,11 @@ from memory.levels.act import STEP_OUT
 from memory.levels.chores import Desk
 from memory.levels.decay import HALF_LIFE
 from memory.levels.decide import Item, Kind, Move, Why, after, score
-from memory.levels.plan import KNOWLEDGE
+from memory.levels.plan import KNOWLEDGE, SUMMARY_KIND
 from memory.levels.store import PLAIN_TIERS, ROLE, LevelStore, item_of
 from memory.levels.summarise import Stale, central, grounded, groups, summary
 
 log = logs.get(__name__)
-SOURCE_KIND = "summary"
 # Not used for more than a week after it was made two weeks ago or earlier.
 OLD = timedelta(days=14)
 STALE_STRENGTH = 0.5
@@ -212,7 +211,7 @@ def _entry(subject: UUID, tier: Tier, members: Sequence[Stale], text: str, now: 
         subject_id=subject,
         tier=tier,
         text=clean_text(text),
-        source_kind=SOURCE_KIND,
+        source_kind=SUMMARY_KIND,
         source_ref=None,
         # It says nothing newer than the last of what it stands for.
         occurred_at=members[-1].happened_at,
@@ -221,6 +220,9 @@ def _entry(subject: UUID, tier: Tier, members: Sequence[Stale], text: str, now: 
         namespace=members[0].namespace,
         level=Level.KNOWLEDGE,
         accessed_at=now,
+        # What they said was so then. Whether it still is, only what was said since can tell.
+        valid_from=members[0].happened_at,
+        valid_to=members[-1].happened_at + timedelta(seconds=1),
     )
 
 

@@ -12,6 +12,8 @@ from memory.levels.decay import half_life
 
 IDENTITY, SESSION, WORKING = "identity", "session", "working"
 EPISODIC, KNOWLEDGE = "episodic", "knowledge"
+# The kind of source that a weekly summary names: it restates what is known, so nothing is read out of it.
+SUMMARY_KIND = "lares.summary"
 # Between English prose (about 4.5) and what costs most in our models' vocabularies: an estimate that errs high.
 CHARACTERS_PER_TOKEN = 3.5
 

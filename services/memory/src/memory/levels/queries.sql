@@ -253,7 +253,7 @@ SELECT stale.id, stale.namespace, stale.text, stale.thread, stale.revision, stal
 FROM convenience.memory AS stale
 LEFT JOIN convenience.memory_vector AS vector
     ON vector.memory_id = stale.id AND vector.model = $1 AND vector.revision = stale.revision
-WHERE stale.superseded_at IS NULL AND stale.source_kind <> 'summary'
+WHERE stale.superseded_at IS NULL AND stale.source_kind <> 'lares.summary'
   AND ((stale.level = 'episodic' AND stale.archived_at IS NULL AND stale.created_at < $2::timestamptz
         AND stale.strength * power(0.5::float8, least(greatest(
             date_part('epoch', $3::timestamptz - stale.accessed_at) / $4::float8, 0), 300)) < $5::float8)

@@ -10,6 +10,7 @@ from contracts.tiers import Tier
 
 from memory.domain import PRIVACY, Entry, Filters
 from memory.index.search import lexemes, search
+from memory.levels.plan import SUMMARY_KIND
 from memory.library import Library, now
 from memory.supersede import store
 from memory.supersede.plan import BY_RULE, Clear, Known, Mark, Set, plan
@@ -50,7 +51,8 @@ class Supersession:
         shelf = self._shelf
         async with shelf.pool.as_role(ROLE, subject) as conn:
             entry = await shelf.get(conn, tier, memory_id)
-            if entry is None or entry.archived_at is not None:
+            # A summary restates what is known: it replaces nothing, and nothing replaces all it says.
+            if entry is None or entry.archived_at is not None or entry.source_kind == SUMMARY_KIND:
                 return
             await shelf.step_out(conn)
             await store.hold_person(conn, subject)
@@ -90,7 +92,7 @@ class Supersession:
         entries = await self._entries(conn, [move.old_id for move in moves])
         for move in moves:
             old = entries.get(move.old_id)
-            if old is None:
+            if old is None or old.source_kind == SUMMARY_KIND:
                 continue
             if isinstance(move, Clear):
                 await self._clear(conn, old, move.hidden)
