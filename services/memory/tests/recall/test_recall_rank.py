@@ -23,18 +23,9 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 TERMS = ["boiler", "key", "rent", "flat"]
 CORPUS = Corpus(1000, 12.0, {"boiler": 3, "key": 40, "rent": 200, "flat": 900})
 QUESTION = read("Where is the key of the boiler?", ["Ana", "Rui"], NOW)
-FOUND_BY = [
-    "near",
-    "said",
-    "said_best",
-    "covers",
-    "covers_around",
-    "around",
-    "speaker",
-    "then",
-    "answers_near",
-    "answers_said",
-]
+FOUND_BY = (
+    "near said covers covers_around around two_before thread speaker then answers_near answers_said"
+).split()
 
 
 def candidate(number: int, **changes: object) -> Candidate:

@@ -14,11 +14,12 @@ from datetime import datetime
 from uuid import UUID
 
 from memory.finding import Candidate, Corpus
-from memory.recall.question import Question, at
+from memory.recall.question import Question, at, speaker_of
 
 # BM25's usual constants, and how much a neighbour's word counts beside one's own.
 K1, B, NEIGHBOUR = 1.2, 0.75, 0.5
-# Half of the context's strength is nearness; words are a share of what a perfect match would get.
+# Of what a neighbour lends, so much is nearness and the rest shared words.
+_NEAR_SHARE = 0.6
 _DAY_S = 86_400.0
 _GRACE_DAYS = 7.0
 _LONG = math.log1p(60)
@@ -28,10 +29,11 @@ _PROPER_MAX = 3
 FEATURES = (
     "near",
     "said",
-    "said_best",
     "covers",
     "covers_around",
     "around",
+    "two_before",
+    "thread",
     "speaker",
     "then",
     "answers_near",
@@ -43,14 +45,14 @@ FEATURES = (
     "proper",
     "phatic",
 )
-_DATED = re.compile(
-    r"\b(?:yesterday|to(?:day|night|morrow)|last|next|ago|week(?:end)?s?|months?|years?|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-    r"|january|february|march|april|june|july|august|september|october|november|december|recently|morning|evening"
-    r"|(?:19|20)\d\d)\b",
-    re.IGNORECASE,
-)
+# Looked for as they stand: a pattern of as many words costs ten times as much, and this is done for every candidate.
+_DATED = (
+    "yesterday|today|tonight|tomorrow|last |next | ago|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday"
+    "|sunday|january|february|march|april|june|july|august|september|october|november|december|recently|morning|evening"
+).split("|")
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _FIRST_PERSON = re.compile(r"\b(?:I|my|My|we|We|our|Our)\b")
-_PROPER = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+_CAPITAL = re.compile(r" [A-Z][a-z]+")
 _PHATIC = re.compile(
     r"\s*(?:wow|thanks|thank you|great|nice|cool|awesome|that's|sounds|yeah|congrat)", re.IGNORECASE
 )
@@ -69,35 +71,76 @@ def weigh(question: Question, candidates: Sequence[Candidate], corpus: Corpus) -
     worth = _worth(corpus)
     own = [_covered(candidate.terms, worth) for candidate in candidates]
     said, covered = _said(candidates, corpus, worth, before, after)
-    best = max(said) or 1.0
-    strength = [near[place] + said[place] for place in range(len(candidates))]
+    strength = _strength(near, said)
+    threads = _threads(candidates, strength)
     asks = [candidate.text.rstrip().endswith("?") for candidate in candidates]
-    span = at(question, max((_happened(each) for each in candidates), default=None))
+    span = at(question, max(_happened(each) for each in candidates))
     evidence: list[Evidence] = []
     for place, candidate in enumerate(candidates):
-        text, previous = candidate.text, before[place]
+        previous = before[place]
         answers = previous >= 0 and asks[previous]
+        earlier = before[previous] if previous >= 0 else -1
         evidence.append(
             (
                 near[place],
                 said[place],
-                said[place] / best,
                 own[place],
                 covered[place],
                 _around(place, before, after, strength),
-                question.concerns(candidate.speaker),
+                near[earlier] if earlier >= 0 else 0.0,
+                threads[place],
+                question.concerns(speaker_of(candidate.speaker, candidate.text)),
                 _then(span, _happened(candidate)),
                 near[previous] if answers else 0.0,
                 own[previous] if answers else 0.0,
                 float(asks[place]),
-                min(math.log1p(text.count(" ") + 1), _LONG),
-                float(_DATED.search(text) is not None),
-                float(_FIRST_PERSON.search(text) is not None),
-                float(min(len(set(_PROPER.findall(text))), _PROPER_MAX)),
-                float(_PHATIC.match(text) is not None),
+                *_manner(candidate.text),
             )
         )
     return evidence
+
+
+def _manner(text: str) -> tuple[float, float, float, float, float]:
+    """Return how a text speaks: how long, of a time, of oneself, of how many by name, and whether only politely."""
+    lowered = text.lower()
+    dated = any(word in lowered for word in _DATED) or _YEAR.search(text) is not None
+    proper = {
+        match.group()
+        for match in _CAPITAL.finditer(text)
+        # After a full stop every word has a capital.
+        if text[match.start() - 1 : match.start()].islower() or text[match.start() - 1] == ","
+    }
+    return (
+        min(math.log1p(text.count(" ") + 1), _LONG),
+        float(dated),
+        float(_FIRST_PERSON.search(text) is not None),
+        float(min(len(proper), _PROPER_MAX)),
+        float(_PHATIC.match(text) is not None),
+    )
+
+
+def _strength(near: Sequence[float], said: Sequence[float]) -> list[float]:
+    """Return how strongly each is found beside the others, 0..1: what a neighbour lends."""
+    low, high = min(near), max(near)
+    width = (high - low) or 1.0
+    return [
+        _NEAR_SHARE * (one - low) / width + (1 - _NEAR_SHARE) * two
+        for one, two in zip(near, said, strict=True)
+    ]
+
+
+def _threads(candidates: Sequence[Candidate], strength: Sequence[float]) -> list[float]:
+    """Return how strong the best three of each candidate's conversation are, beside the strongest conversation."""
+    turns: dict[tuple[str, str], list[float]] = {}
+    for candidate, worth in zip(candidates, strength, strict=True):
+        if candidate.thread is not None:
+            turns.setdefault((candidate.namespace, candidate.thread), []).append(worth)
+    means = {key: sum(sorted(each)[-3:]) / 3 for key, each in turns.items()}
+    best = max(means.values(), default=0.0) or 1.0
+    return [
+        means[candidate.namespace, candidate.thread] / best if candidate.thread is not None else 0.0
+        for candidate in candidates
+    ]
 
 
 def _happened(candidate: Candidate) -> datetime:
@@ -144,7 +187,7 @@ def _said(
     before: Sequence[int],
     after: Sequence[int],
 ) -> tuple[list[float], list[float]]:
-    """Return BM25 over each memory with its neighbours, 0..1, and how much of the question they cover together."""
+    """Return BM25 over each memory with its neighbours, beside the best, and how much they cover of the question."""
     average = max(corpus.average_words, 1.0)
     scores: list[float] = []
     covered: list[float] = []
@@ -166,7 +209,8 @@ def _said(
             total += weight
         scores.append(score)
         covered.append(total)
-    return scores, covered
+    best = max(scores) or 1.0
+    return [score / best for score in scores], covered
 
 
 def _around(

@@ -43,6 +43,7 @@ _WORDS_TOO = frozenset(
 _WORD = re.compile(r"\w+(?:[-'’](?!s\b)\w+)*")
 _MINE = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b", re.IGNORECASE)
 _NAME = re.compile(r"(?P<name>(?!I\b)[A-Z][\w-]+(?:\s(?!I\b)[A-Z][\w-]+){0,3})(?P<own>['’]s\b)?")
+_SAYS = re.compile(r"([A-Z][\w'.-]{1,30}(?: [A-Z][\w'.-]{1,30})?): \S")
 NAMES_MAX = 8
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _YEARS_BACK_MAX = 50
@@ -66,7 +67,7 @@ class Question:
     any_year: bool = False
 
     def concerns(self, speaker: str | None) -> float:
-        """Return how much a turn of this speaker is what was asked for, 0..1."""
+        """Return how much what this one said is what was asked for, 0..1."""
         if self.named:
             # Of two who are named neither is meant more than the other.
             return float(
@@ -99,6 +100,14 @@ def read(text: str, speakers: Iterable[str], asked_at: datetime) -> Question:
         phrase=phrase,
         any_year=when is not None and _nameless_year(phrase),
     )
+
+
+def speaker_of(speaker: str | None, text: str) -> str | None:
+    """Return who says a text: whoever it is said to be, else who stands before its colon ("Ana: yes")."""
+    if speaker is not None:
+        return speaker
+    match = _SAYS.match(text)
+    return match.group(1) if match else None
 
 
 def names_in(text: str) -> list[str]:

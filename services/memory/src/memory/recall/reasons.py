@@ -7,7 +7,7 @@ from datetime import datetime
 from contracts.memory import Reason
 
 from memory.levels.decay import STRENGTH_MAX, half_life
-from memory.recall.question import Question
+from memory.recall.question import Question, speaker_of
 from memory.recall.rank import Ranked
 
 WORDS_SHOWN_MAX = 8
@@ -24,13 +24,12 @@ def reasons(
         found.append(_reason("vector", ranked.of("near"), "close in meaning"))
     if candidate.terms:
         shared = ", ".join(sorted(candidate.terms)[:WORDS_SHOWN_MAX])
-        found.append(_reason("lexical", ranked.of("said_best"), f"shares {shared}"))
+        found.append(_reason("lexical", ranked.of("said"), f"shares {shared}"))
     elif ranked.of("covers_around") > 0:
-        found.append(
-            _reason("lexical", ranked.of("said_best"), "what stands beside it shares words")
-        )
-    if ranked.of("speaker") > 0 and candidate.speaker:
-        found.append(_reason("entity", ranked.of("speaker"), f"said by {candidate.speaker}"))
+        found.append(_reason("lexical", ranked.of("said"), "what stands beside it shares words"))
+    speaker = speaker_of(candidate.speaker, candidate.text)
+    if ranked.of("speaker") > 0 and speaker is not None:
+        found.append(_reason("entity", ranked.of("speaker"), f"said by {speaker}"))
     if ranked.entity > 0:
         found.append(_reason("entity", ranked.entity, "names whom the question names"))
     if ranked.of("then") > 0:

@@ -9,27 +9,28 @@ from collections.abc import Mapping
 
 # No weight of what an arm found is negative: better found is never ranked lower.
 WEIGHTS: Mapping[str, float] = {
-    "near": 5.712,
-    "said": 0.0,
-    "said_best": 1.721,
-    "covers": 1.395,
-    "covers_around": 0.999,
-    "around": 3.771,
-    "speaker": 2.057,
-    "then": 5.592,
-    "answers_near": 1.606,
-    "answers_said": 1.273,
-    "asks": -0.627,
-    "long": 0.17,
-    "dated": 0.61,
-    "first_person": 0.377,
-    "proper": 0.504,
-    "phatic": -0.321,
+    "near": 6.667,
+    "said": 1.512,
+    "covers": 1.319,
+    "covers_around": 1.355,
+    "around": 2.544,
+    "two_before": 1.427,
+    "thread": 0.757,
+    "speaker": 2.043,
+    "then": 6.454,
+    "answers_near": 1.075,
+    "answers_said": 1.468,
+    "asks": -0.791,
+    "long": 0.143,
+    "dated": 0.588,
+    "first_person": 0.488,
+    "proper": 0.491,
+    "phatic": -0.296,
 }
 # What is not in the dialogues is weighed by hand, in the same units.
 ENTITY = 0.6
 FADED = 1.5
 REINFORCED = 0.15
 # The sum at which a memory is as likely to answer as not, and how fast that changes around it.
-MIDDLE = 9.5
-SLOPE = 0.6
+MIDDLE = 7.5
+SLOPE = 0.45
