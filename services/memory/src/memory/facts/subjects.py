@@ -31,9 +31,14 @@ class Subject:
     owner: str = SELF
 
 
+def is_self(speaker: str | None) -> bool:
+    """Say whether the one who speaks is the one whose memories these are."""
+    return fold(speaker or "") in _OPEN_SPEAKERS
+
+
 def subjects(text: str, speaker: str | None) -> list[tuple[Clause, Subject | None]]:
     """Return what `text` states, clause by clause, each with whom it is about where the rules can tell."""
-    me = SELF if fold(speaker or "") in _OPEN_SPEAKERS else (speaker or "").strip()
+    me = SELF if is_self(speaker) else (speaker or "").strip()
     found: list[tuple[Clause, Subject | None]] = []
     before: Subject | None = None
     for clause in clauses(text):

@@ -172,7 +172,7 @@ def replaces(
     verdict = _by_facts(later, earlier, near)
     if verdict is not None:
         return verdict
-    if not _same_people(later, earlier):
+    if not same_people(later, earlier):
         return None
     shared = later.topic & earlier.topic
     return (
@@ -185,7 +185,7 @@ def replaces(
 def _by_facts(later: Reading, earlier: Reading, near: float) -> Verdict | None:
     for new in later.facts:
         for old in earlier.facts:
-            if _who(new) != _who(old) and not _one_of_role(new, old):
+            if who_of(new) != who_of(old) and not _one_of_role(new, old):
                 continue
             if _opposed(new, old):
                 return Verdict("fact", f"{new.predicate}: no longer", 0.95, later.corrects)
@@ -200,7 +200,8 @@ def _by_facts(later: Reading, earlier: Reading, near: float) -> Verdict | None:
     return None
 
 
-def _who(fact: ExtractedFact) -> str:
+def who_of(fact: ExtractedFact) -> str:
+    """Return the subject of a fact as two spellings of it agree."""
     return fold(fact.subject)
 
 
@@ -209,7 +210,8 @@ def _one_of_role(new: ExtractedFact, old: ExtractedFact) -> bool:
     return bool(new.role and new.role == old.role and ("." in new.subject or "." in old.subject))
 
 
-def _kind(fact: ExtractedFact) -> str:
+def kind_of(fact: ExtractedFact) -> str:
+    """Return the kind of slot that a fact fills; several predicates may share one."""
     if fact.predicate in _COUPLE:
         return "couple"
     return "value" if fact.predicate in _VALUES else fact.predicate
@@ -219,7 +221,7 @@ def _one_slot(new: ExtractedFact, old: ExtractedFact, near: float) -> bool:
     if (old.predicate, new.predicate) == ("address", "lives_in"):
         # Who moves has another address; who tells an address has not moved.
         return True
-    if _kind(new) != _kind(old) or not PREDICATES[new.predicate].one:
+    if kind_of(new) != kind_of(old) or not PREDICATES[new.predicate].one:
         return False
     if new.qualifier == old.qualifier:
         return True
@@ -254,7 +256,7 @@ def _same_value(one: str, other: str) -> bool:
 def _opposed(new: ExtractedFact, old: ExtractedFact) -> bool:
     if {new.predicate, old.predicate} == {"likes", "dislikes"}:
         opposed = new.polarity and old.polarity
-    elif _kind(new) == _kind(old):
+    elif kind_of(new) == kind_of(old):
         opposed = new.polarity != old.polarity
     else:
         return False
@@ -262,7 +264,7 @@ def _opposed(new: ExtractedFact, old: ExtractedFact) -> bool:
     return opposed and bool(left & right)
 
 
-def _same_people(later: Reading, earlier: Reading) -> bool:
+def same_people(later: Reading, earlier: Reading) -> bool:
     """Say whether the later memory is about somebody whom the earlier one is about."""
     if not later.people or not earlier.people:
         return True
@@ -295,7 +297,7 @@ def _mentions(reading: Reading, who: str) -> bool:
     return any(part in reading.names or stem(part) in reading.topic for part in parts)
 
 
-def _weighty(words: Iterable[str], *readings: Reading) -> set[str]:
+def weighty_of(words: Iterable[str], *readings: Reading) -> set[str]:
     """Return the words that name a topic, not a person and not what everything shares."""
     people = {part for reading in readings for part in _parts(reading)}
     return {
@@ -313,7 +315,7 @@ def _parts(reading: Reading) -> set[str]:
     }
 
 
-def _ratio(later: Reading, earlier: Reading, shared: frozenset[str]) -> float:
+def ratio_of(later: Reading, earlier: Reading, shared: frozenset[str]) -> float:
     """Return how much of the smaller topic is shared; a name that only one of them has does not count against it."""
     mine = (later.topic - later.names) | shared
     theirs = (earlier.topic - earlier.names) | shared
@@ -328,13 +330,13 @@ def _by_ending(
     gone = later.ended & about
     left = later.left & about
     names = {stem(name) for name in earlier.names}
-    if left and (left & names or _weighty(shared - left, later)):
+    if left and (left & names or weighty_of(shared - left, later)):
         # "from the barn" alone is a place among others; "from Vodafone" is what was left.
         gone |= left
     if not gone:
         return None
     named = ", ".join(sorted(gone)[:3])
-    weighty = _weighty(gone, later)
+    weighty = weighty_of(gone, later)
     if weighty and (
         near >= limits.near_ended
         or len(gone) > 1
@@ -362,12 +364,14 @@ def _by_value(
     cued = later.updates or later.corrects
     floor = limits.near_cued if cued else limits.near
     # Nothing but the value is new: "Rosa can only do Tuesdays".
-    bare = bool(shared) and cued and not _weighty(later.topic - earlier.topic - later.names, later)
+    bare = (
+        bool(shared) and cued and not weighty_of(later.topic - earlier.topic - later.names, later)
+    )
     enough = (
         bare
         or (
-            bool(_weighty(shared, later, earlier))
-            and _ratio(later, earlier, shared) >= limits.shared
+            bool(weighty_of(shared, later, earlier))
+            and ratio_of(later, earlier, shared) >= limits.shared
         )
         or (bool(shared) and near >= 0.65)
         or (not shared and cued and kinds[0] in _BODILY and near >= 0.5)
@@ -383,10 +387,10 @@ def _by_change(
     """4. The later one says that something changed, or takes something back."""
     if not (later.updates or later.corrects) or later.adds:
         return None
-    weighty = _weighty(shared, later, earlier)
+    weighty = weighty_of(shared, later, earlier)
     if (
         weighty
-        and _ratio(later, earlier, shared) >= limits.shared
+        and ratio_of(later, earlier, shared) >= limits.shared
         and near >= (limits.near_cued if later.corrects else limits.near_changed)
     ):
         return Verdict("changed", "changed: " + ", ".join(sorted(weighty)[:3]), 0.7, later.corrects)

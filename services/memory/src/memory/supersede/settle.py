@@ -1,33 +1,57 @@
 """The last step of a recall: what answers the question at the time it asks about comes first. Pure.
 
-1. What a memory states as a fact of the kind asked for, of whom is asked, answers better than what is merely near.
-2. What is only asked, supposed or quoted answers worse; so does what is about somebody else.
-3. Among the best, what replaced something takes its place, marked or not: here the question is the common topic.
+1. The best are read. What states as a fact what is asked, is of the kind asked for, and is about whom is asked,
+   answers better than what is merely near; what is only asked, supposed or quoted answers worse.
+2. Among them, what replaced something takes its place, marked or not: here the question is the common topic.
+3. Scores are handed out anew in that order, so that they still mean what they meant: nothing is added or lost.
+
+Turns of a conversation among others keep the order in which they were found: they answer by what stands around them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import mul
 from uuid import UUID
 
-from memory.supersede.asks import Asked, answers, asked
-from memory.supersede.decide import ASKED, later_of, replaces
-from memory.supersede.reading import Reading, read
-from memory.supersede.resolve import Standing, resolve
-from memory.supersede.when import When, asking
+from memory.facts.subjects import is_self
+from memory.supersede.decide import later_of
+from memory.supersede.evidence import (
+    ANSWER,
+    REPLACE,
+    Answer,
+    Query,
+    answer,
+    answers_by,
+    question,
+    replaced_by,
+)
+from memory.supersede.reading import read
+from memory.supersede.resolve import STEP, Standing, resolve
+from memory.supersede.weights import (
+    ANSWER_NOW,
+    ANSWER_THEN,
+    REPLACE_BASE,
+    REPLACE_LEAST,
+)
+from memory.supersede.weights import REPLACE as REPLACE_WEIGHTS
+from memory.supersede.when import Kind, When, asking
 
-# How many of the best are read: reading costs a quarter of a millisecond each.
-READ_MAX = 10
-FACT_GAIN = 0.2
-IDLE_SHARE = 0.6
-STRANGER_SHARE = 0.85
+# How many are read: by their score, by their nearness alone, and what replaced any of these.
+BEST_MAX, NEAREST_MAX, READ_MAX = 6, 4, 14
+_NOW = tuple(ANSWER_NOW[name] for name in ANSWER)
+_THEN = tuple(ANSWER_THEN[name] for name in ANSWER)
+_REPLACE = tuple(REPLACE_WEIGHTS[name] for name in REPLACE)
+# Log odds from which one memory counts as replaced by another in this question.
+_CUT = math.log(REPLACE_LEAST / (1 - REPLACE_LEAST)) - REPLACE_BASE
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One candidate of a recall, as settling needs it."""
+    """One candidate of a recall, as settling needs it. `cosine` is None where it was not found by meaning."""
 
     id: UUID
     score: float
@@ -38,66 +62,84 @@ class Found:
     valid_from: datetime | None = None
     valid_to: datetime | None = None
     superseded_by: UUID | None = None
+    thread: str | None = None
 
 
 def settle(query: str, found: Sequence[Found], now: datetime) -> tuple[list[Standing], When]:
     """Return the candidates, best first, and the time the question is about. Every candidate comes back once."""
     when = asking(query, now)
-    asks = asked(query)
     ordered = sorted(found, key=lambda each: (-each.score, each.id))
+    chosen = _chosen(ordered)
+    placed = _placed(question(query, when, now), chosen, when) if chosen else []
+    taken = {standing.id for standing in placed}
+    rest = [_standing(each) for each in ordered if each.id not in taken]
+    return resolve([*placed, *rest], when), when
+
+
+def _chosen(ordered: Sequence[Found]) -> list[Found]:
+    """Return what is worth reading; nothing in a conversation of others, or where no nearness is known."""
+    best = ordered[:BEST_MAX]
+    if any(each.thread is not None and not is_self(each.speaker) for each in best):
+        return []
+    near = [each for each in ordered if each.cosine is not None]
+    near.sort(key=lambda each: (-(each.cosine or 0.0), each.id))
+    chosen = {each.id: each for each in [*best, *near[:NEAREST_MAX]] if each.cosine is not None}
+    by_id = {each.id: each for each in ordered}
+    # A dictionary keeps its order, and grows here while what it gains is looked at in turn.
+    waiting = list(chosen.values())
+    while waiting and len(chosen) < READ_MAX:
+        after = waiting.pop(0).superseded_by
+        if after is not None and after in by_id and after not in chosen:
+            chosen[after] = by_id[after]
+            waiting.append(by_id[after])
+    return list(chosen.values())
+
+
+def _placed(query: Query, chosen: Sequence[Found], when: When) -> list[Standing]:
+    """Return the chosen in the order in which they answer, with the scores that they had among them."""
+    seen = {
+        each.id: answer(read(each.text, each.speaker, each.said_at), each.cosine or 0.0, query.asks)
+        for each in chosen
+    }
+    nearest = max(each.near for each in seen.values())
+    weights = _NOW if when.kind is Kind.NOW else _THEN
     standings: list[Standing] = []
-    readings: dict[UUID, tuple[Found, Reading]] = {}
-    for place, each in enumerate(ordered):
-        standing = Standing(
-            each.id, each.score, each.said_at, each.valid_from, each.valid_to, each.superseded_by
-        )
-        if place < READ_MAX:
-            reading = read(each.text, each.speaker, each.said_at)
-            readings[each.id] = (each, reading)
-            standing = _judged(standing, reading, asks)
-        standings.append(standing)
-    marked = _tie(standings, readings)
-    return resolve(marked, when), when
+    for each in chosen:
+        worth = _sum(weights, answers_by(query, seen[each.id], nearest))
+        standings.append(replace(_replaced(query, each, chosen, seen), score=worth))
+    scores = sorted((each.score for each in chosen), reverse=True)
+    placed: list[Standing] = []
+    ceiling = math.inf
+    for score, standing in zip(scores, resolve(standings, when), strict=True):
+        ceiling = min(score, ceiling - STEP)
+        placed.append(replace(standing, score=ceiling))
+    return placed
 
 
-def _judged(standing: Standing, reading: Reading, asks: Asked) -> Standing:
-    score = standing.score
-    if reading.silent:
-        return replace(standing, score=score * IDLE_SHARE, moved="states nothing")
-    if any(answers(asks, fact) for fact in reading.facts):
-        return replace(standing, score=score + FACT_GAIN, moved="states what is asked")
-    return standing
-
-
-def _tie(
-    standings: Sequence[Standing], readings: dict[UUID, tuple[Found, Reading]]
-) -> list[Standing]:
-    """Mark what another of the best replaces, where nobody has marked it yet."""
-    tied: list[Standing] = []
-    for standing in standings:
-        own = readings.get(standing.id)
-        if own is None or standing.superseded_by is not None:
-            tied.append(standing)
+def _replaced(
+    query: Query, each: Found, chosen: Sequence[Found], seen: Mapping[UUID, Answer]
+) -> Standing:
+    """Return the candidate with what replaced it: as it is marked, else the earliest of the chosen that seems to."""
+    standing = _standing(each, seen[each.id])
+    if each.superseded_by is not None:
+        return standing
+    best: tuple[datetime, UUID] | None = None
+    for other in chosen:
+        if other.id == each.id or not later_of(seen[other.id].reading, seen[each.id].reading):
             continue
-        best: tuple[datetime, UUID, datetime] | None = None
-        for other, reading in readings.values():
-            if other.id == standing.id or not later_of(reading, own[1]):
-                continue
-            if replaces(reading, own[1], _near(own[0], other), ASKED) is None:
-                continue
-            if best is None or (reading.said_at, other.id) < best[:2]:
-                best = (reading.said_at, other.id, other.said_at)
-        if best is None:
-            tied.append(standing)
-        else:
-            tied.append(
-                replace(standing, superseded_by=best[1], valid_to=standing.valid_to or best[2])
-            )
-    return tied
+        if _sum(_REPLACE, replaced_by(query, seen[each.id], seen[other.id])) > _CUT:
+            best = min(best or (other.said_at, other.id), (other.said_at, other.id))
+    if best is None:
+        return standing
+    return replace(standing, superseded_by=best[1], valid_to=standing.valid_to or best[0])
 
 
-def _near(one: Found, other: Found) -> float | None:
-    """Two memories near one question are near each other about it: the farther of the two says how near."""
-    if one.cosine is None or other.cosine is None:
-        return None
-    return min(one.cosine, other.cosine)
+def _standing(each: Found, seen: Answer | None = None) -> Standing:
+    since, until = each.valid_from, each.valid_to
+    for fact in seen.reading.facts if seen is not None else ():
+        since, until = since or fact.valid_from, until or fact.valid_to
+    return Standing(each.id, each.score, each.said_at, since, until, each.superseded_by)
+
+
+def _sum(weights: Sequence[float], features: Sequence[float]) -> float:
+    return sum(map(mul, weights, features))
