@@ -39,12 +39,16 @@ SAME = [
 ]
 
 
-def meaning(text: str) -> list[float]:
-    """Return a vector of 384 in which words of one meaning share a direction."""
-    vector = [0.0] * 384
+# Models that the stand-in answers beside the house's own, with as many dimensions as they say.
+OTHER_MODELS = {"other-256": 256, "odd-300": 300}
+
+
+def meaning(text: str, dimensions: int = 384) -> list[float]:
+    """Return a vector in which words of one meaning share a direction."""
+    vector = [0.0] * dimensions
     for word in re.findall(r"\w+", text.casefold()):
         group = next((index for index, same in enumerate(SAME) if word in same), None)
-        place = group if group is not None else 10 + sum(word.encode()) * 31 % 370
+        place = group if group is not None else 10 + sum(word.encode()) * 31 % (dimensions - 14)
         vector[place] += 3.0 if group is not None else 0.4
     norm = sum(number * number for number in vector) ** 0.5 or 1.0
     return [number / norm for number in vector]
@@ -52,13 +56,25 @@ def meaning(text: str) -> list[float]:
 
 @dataclass
 class Meaning:
-    """The stand-in for the model. `broken` makes it fail; `asked` is what came in, `seen` what was answered."""
+    """The stand-in for the model. `broken` makes it fail; `asked` is what came in, `seen` what was answered.
+
+    `odd` is what it answers for a text that contains the word, whatever the other texts of the request are.
+    """
 
     url: str
     broken: bool = False
     slow_seconds: float = 0.0
     seen: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    odd: dict[str, Any] = field(default_factory=dict)
+
+    def answer(self, model: str, text: str) -> Any:
+        """Return the vector of one text, or what stands for it."""
+        for word, instead in self.odd.items():
+            if word in text:
+                return instead
+        return meaning(text, OTHER_MODELS.get(model, 384))
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +90,18 @@ def meaning_server() -> Iterator[Meaning]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
             state.asked += texts
+            state.batches.append(len(texts))
             time.sleep(state.slow_seconds)
             if state.broken:
                 self._answer(503, {"error": {"message": "away"}})
                 return
             state.seen += texts
             data = [
-                {"object": "embedding", "index": index, "embedding": meaning(text)}
+                {
+                    "object": "embedding",
+                    "index": index,
+                    "embedding": state.answer(body["model"], text),
+                }
                 for index, text in enumerate(texts)
             ]
             usage = {"prompt_tokens": 1, "total_tokens": 1}
@@ -112,6 +133,8 @@ def model(meaning_server: Meaning) -> Meaning:
     meaning_server.broken, meaning_server.slow_seconds = False, 0.0
     meaning_server.seen.clear()
     meaning_server.asked.clear()
+    meaning_server.batches.clear()
+    meaning_server.odd.clear()
     return meaning_server
 
 
@@ -187,7 +210,12 @@ def model_gateway(
     """The real gateway, in front of the stand-in model."""
     folder = tmp_path_factory.mktemp("model-gateway")
     models = folder / "models.yaml"
-    models.write_text((ROOT / "inference" / "models.yaml").read_text())
+    others = "".join(
+        f"  {name}:\n    backend: embedder\n    kind: embeddings\n    context_tokens: 256\n"
+        f"    dimensions: {dimensions}\n    inputs_max: 128\n"
+        for name, dimensions in OTHER_MODELS.items()
+    )
+    models.write_text((ROOT / "inference" / "models.yaml").read_text() + others)
     port = free_port()
     process = Process(
         ["-m", "model_gateway"],

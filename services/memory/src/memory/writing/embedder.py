@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import random
 import sys
 from array import array
 from collections.abc import Callable, Sequence
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from memory.writing.store import Vector
 
 TIER_HEADER = "X-Lares-Max-Tier"
-# One text that the model chokes on must not hold up the others of its batch: it is looked for by halves, at most so
-# often a batch; what is left then waits for the next.
-CALLS_MAX = 12
 # The gateway's words for an answer that was none, which one text of the batch may have caused.
 _INVALID = frozenset({"inference.backend_invalid", "inference.backend_failed"})
 _PROBE = "The house remembers."
@@ -86,31 +84,30 @@ class Embedder:
     ) -> Embedded:
         """Return the vectors of the texts, each call within `timeout_s`. Raises EmbedderUnavailable.
 
-        A batch that is refused is halved until the text at fault stands alone; what could not be tried within the
-        bound on calls is in neither part of the answer.
+        A batch that is refused is asked for text by text, so that one that the model chokes on holds up no other. By
+        halves would be fewer calls, but several refusals in a row, which the gateway takes for a dead backend; in any
+        order, so that those at fault are not all met first. If it stops answering on the way, what was not tried is in
+        neither part of the answer.
         """
+        places = range(len(texts))
+        try:
+            found = await self._ask(list(texts), tier, timeout_s, model.name, model.dimensions)
+            return Embedded(dict(zip(places, found, strict=True)), ())
+        except (EmbeddingRefused, EmbeddingInvalid):
+            pass
         vectors: dict[int, Vector] = {}
         refused: list[int] = []
-        spans = [range(len(texts))]
-        for _ in range(CALLS_MAX):
-            if not spans:
-                break
-            span = spans.pop()
+        for place in random.sample(places, len(places)):
             try:
-                found = await self._ask(
-                    [texts[place] for place in span], tier, timeout_s, model.name, model.dimensions
-                )
-                vectors.update(zip(span, found, strict=True))
+                vectors[place] = (
+                    await self._ask([texts[place]], tier, timeout_s, model.name, model.dimensions)
+                )[0]
+            except (EmbeddingRefused, EmbeddingInvalid):
+                refused.append(place)
             except EmbedderUnavailable:
                 if not vectors:
                     raise
                 break
-            except (EmbeddingRefused, EmbeddingInvalid):
-                if len(span) == 1:
-                    refused.append(span[0])
-                else:
-                    middle = len(span) // 2
-                    spans += [span[middle:], span[:middle]]
         if refused and not vectors:
             await self._check_well(tier, timeout_s, model)
         return Embedded(vectors, tuple(refused))

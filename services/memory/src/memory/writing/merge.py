@@ -208,31 +208,48 @@ class Duplicates:
         """Merge each of the memories into the oldest that it repeats, if there is one. Raises Busy, DataUnavailable."""
         if not self._enabled or tier not in PLAIN_TIERS:
             return
-        model = await self._models.active()
         merged = 0
-        for memory_id in memory_ids:
-            merged += await self._merge(subject, tier, memory_id, model.id)
+        for entry, other in await self._pairs(subject, tier, memory_ids):
+            async with self._shelf.pool.as_role(ROLE, subject) as conn:
+                await self._shelf.step_out(conn)
+                await hold_memories(conn, self._shelf, (entry, other))
+                await self._shelf.step_in(conn, ROLE)
+                merged += await merge_in(conn, self._shelf, tier, entry, other) is not None
         if merged:
             async with self._shelf.pool.own() as conn:
                 await PLAIN.tally(conn, merged=merged)
 
-    async def _merge(self, subject: UUID, tier: Tier, memory_id: UUID, model: int) -> bool:
+    async def _pairs(
+        self, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID]]:
+        """Note what the memories claim, and return each with the oldest that it repeats."""
+        model = await self._models.active()
         async with self._shelf.pool.as_role(ROLE, subject) as conn:
-            entry = await self._shelf.get(conn, tier, memory_id)
-            if entry is None:
-                return False
-            await conn.execute(text_of("put_claim", tier), memory_id, claim_id(entry.text))
-            rows = await conn.fetch(text_of("same_claim", tier), memory_id, model, NEIGHBOURS_MAX)
-            near = {row["id"]: float(row["cosine"]) for row in rows}
-            found = await self._shelf.many(conn, tier, list(near)) if near else []
-        for other in sorted(found, key=lambda each: (each.created_at, each.id)):
-            if may_merge(entry, other, near[other.id]):
-                async with self._shelf.pool.as_role(ROLE, subject) as conn:
-                    await self._shelf.step_out(conn)
-                    await hold_memories(conn, self._shelf, (entry.id, other.id))
-                    await self._shelf.step_in(conn, ROLE)
-                    return await merge_in(conn, self._shelf, tier, entry.id, other.id) is not None
-        return False
+            entries = {entry.id: entry for entry in await self._shelf.many(conn, tier, memory_ids)}
+            await conn.execute(
+                text_of("put_claims", tier),
+                list(entries),
+                [claim_id(entry.text) for entry in entries.values()],
+            )
+            rows = await conn.fetch(
+                text_of("same_claims", tier),
+                list(entries),
+                model.id,
+                NEIGHBOURS_MAX * len(entries),
+            )
+            if not rows:
+                return []
+            others = {
+                entry.id: entry
+                for entry in await self._shelf.many(conn, tier, [row["other"] for row in rows])
+            }
+        pairs: dict[UUID, UUID] = {}
+        for row in rows:
+            entry, other = entries.get(row["id"]), others.get(row["other"])
+            if entry and other and row["id"] not in pairs and row["other"] not in pairs:
+                if may_merge(entry, other, float(row["cosine"])):
+                    pairs[entry.id] = other.id
+        return list(pairs.items())
 
 
 class Merge:

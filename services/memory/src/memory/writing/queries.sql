@@ -34,6 +34,7 @@ RETURNING memory_id;
 SELECT entry.id, entry.revision, entry.text, entry.created_at, false AS embedded
 FROM convenience.memory AS entry
 WHERE entry.id > $2
+  AND entry.updated_at <= now() - $4 * interval '1 second'
   AND NOT EXISTS (SELECT FROM convenience.memory_vector AS vector
                   WHERE vector.memory_id = entry.id AND vector.model = $1 AND vector.revision = entry.revision)
 ORDER BY entry.id
@@ -51,27 +52,30 @@ SELECT (SELECT count(*) FROM convenience.memory) AS total,
 DELETE FROM convenience.memory_vector
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM convenience.memory_vector WHERE model = $1 LIMIT $2));
 
--- name: put_claim
+-- name: put_claims
 -- role: lares_app
 -- database: lares
 INSERT INTO convenience.memory_claim (memory_id, subject_id, namespace, revision, claim)
-SELECT id, subject_id, namespace, revision, $2 FROM convenience.memory WHERE id = $1
+SELECT entry.id, entry.subject_id, entry.namespace, entry.revision, given.claim
+FROM unnest($1::uuid[], $2::uuid[]) AS given (id, claim)
+JOIN convenience.memory AS entry ON entry.id = given.id
 ON CONFLICT (memory_id) DO UPDATE
 SET namespace = excluded.namespace, revision = excluded.revision, claim = excluded.claim;
 
--- name: same_claim
+-- name: same_claims
 -- role: lares_app
 -- database: lares
--- Those who made the same claim, oldest first; both texts are compared again by whoever asks.
-SELECT other.memory_id AS id, 1 - (theirs.embedding <=> mine.embedding) AS cosine
+-- Who made the same claim as one of these, oldest first; both texts are compared again by whoever asks.
+SELECT own.memory_id AS id, other.memory_id AS other, 1 - (theirs.embedding <=> mine.embedding) AS cosine
 FROM convenience.memory_claim AS own
 JOIN convenience.memory_claim AS other
     ON other.subject_id = own.subject_id AND other.namespace = own.namespace AND other.claim = own.claim
+   AND other.memory_id <> own.memory_id
 JOIN convenience.memory_vector AS mine ON mine.memory_id = own.memory_id AND mine.model = $2
 JOIN convenience.memory_vector AS theirs ON theirs.memory_id = other.memory_id AND theirs.model = $2
 JOIN convenience.memory AS entry ON entry.id = other.memory_id
-WHERE own.memory_id = $1 AND other.memory_id <> $1 AND entry.superseded_at IS NULL AND entry.archived_at IS NULL
-ORDER BY entry.created_at, entry.id
+WHERE own.memory_id = ANY ($1::uuid[]) AND entry.superseded_at IS NULL AND entry.archived_at IS NULL
+ORDER BY own.memory_id, entry.created_at, entry.id
 LIMIT $3;
 
 -- name: same_text
@@ -170,6 +174,7 @@ WHERE id = ANY ($1::uuid[]);
 SELECT id, revision, created_at, false AS embedded
 FROM sacred.memory
 WHERE id > $2 AND embedding_model IS DISTINCT FROM $1 AND next_model IS DISTINCT FROM $1
+  AND updated_at <= now() - $4 * interval '1 second'
 ORDER BY id
 LIMIT $3;
 
@@ -205,7 +210,7 @@ WHERE memory_id IN (
     ORDER BY due_at, memory_id
     LIMIT greatest($1 - (SELECT count(*) FROM memory.pending_embedding WHERE leased_until > now()), 0)
     FOR UPDATE SKIP LOCKED)
-RETURNING memory_id, subject_id, tier;
+RETURNING memory_id, subject_id, tier, pending.tries > 2 AS doubtful;
 
 -- name: finish_embedded
 -- role: svc_memory

@@ -7,6 +7,7 @@ anywhere leaves the next one where it was. One worker at a time holds the lease.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -43,6 +44,8 @@ LEASE_SECONDS = 60.0
 DROP_MAX = 500
 SUBJECTS_MAX = 100
 HEAL_SECONDS = 3600.0
+# What was written since is on its way.
+AGED_SECONDS = 300.0
 # A breath between batches, so that what people write meanwhile is embedded first.
 PAUSE_SECONDS = 0.02
 
@@ -71,16 +74,21 @@ class Reindex:
         self._heal_at = 0.0
 
     async def run(self) -> None:
-        """Change models until cancelled."""
-        while True:
-            pause_s = self._every_s
-            try:
-                pause_s = await self.once()
-            except KitError as error:
-                log.warning("reindex.waiting", code=error.code)
-            except Exception as error:
-                log.exception("reindex.failed", error)
-            await self._clock.sleep(pause_s)
+        """Change models until cancelled; then leave the lease to the next."""
+        try:
+            while True:
+                pause_s = self._every_s
+                try:
+                    pause_s = await self.once()
+                except KitError as error:
+                    log.warning("reindex.waiting", code=error.code)
+                except Exception as error:
+                    log.exception("reindex.failed", error)
+                await self._clock.sleep(pause_s)
+        finally:
+            with contextlib.suppress(KitError):
+                async with self._library.plain.pool.own() as conn:
+                    await conn.execute(text_of("lease_change"), self._worker, 0.0)
 
     async def once(self) -> float:
         """Take the next step, and return after how many seconds to look again. Raises DataUnavailable and the model's errors."""
@@ -248,7 +256,7 @@ class Reindex:
         found = 0
         async for tier, subject in self._people():
             after = UUID(int=0)
-            while batch := await self._without(tier, subject, active.id, after):
+            while batch := await self._without(tier, subject, active.id, after, AGED_SECONDS):
                 after = batch[-1].id
                 await self._put(tier, subject, batch)
                 found += len(batch)
@@ -261,9 +269,13 @@ class Reindex:
                 conn, subject, tier, [(text.id, text.revision) for text in texts]
             )
 
-    async def _without(self, tier: Tier, subject: UUID, model: int, after: UUID) -> list[Waiting]:
+    async def _without(
+        self, tier: Tier, subject: UUID, model: int, after: UUID, aged_s: float = 0.0
+    ) -> list[Waiting]:
         async with self._library.shelf(tier).pool.as_role(ROLE, subject) as conn:
-            return await Vectors(tier, self._library.sacred).without(conn, model, after, BATCH_MAX)
+            return await Vectors(tier, self._library.sacred).without(
+                conn, model, after, BATCH_MAX, aged_s
+            )
 
     async def _people(self) -> AsyncIterator[tuple[Tier, UUID]]:
         """Go through everybody who has memories, tier by tier."""

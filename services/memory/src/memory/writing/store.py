@@ -75,9 +75,14 @@ class Vectors:
         rows = await conn.fetch(self._sql("texts_to_embed"), list(ids), model)
         return await self._waiting(conn, rows)
 
-    async def without(self, conn: Connection, model: int, after: UUID, limit: int) -> list[Waiting]:
-        """Return the next memories, in the order of their ids, that have no vector of the model."""
-        rows = await conn.fetch(self._sql("without_vector"), model, after, limit)
+    async def without(
+        self, conn: Connection, model: int, after: UUID, limit: int, aged_s: float = 0.0
+    ) -> list[Waiting]:
+        """Return the next memories, in the order of their ids, that have no vector of the model.
+
+        `aged_s` leaves out what was changed so short a time ago that it may just be getting one.
+        """
+        rows = await conn.fetch(self._sql("without_vector"), model, after, limit, aged_s)
         return await self._waiting(conn, rows)
 
     async def _waiting(self, conn: Connection, rows: Sequence[Any]) -> list[Waiting]:
@@ -147,12 +152,14 @@ class Pipeline:
     async def claim_embeddings(self, conn: Connection, leased_max: int, batch: int) -> list[Due]:
         """Lease what is due, in batches of one person and tier, as long as no more than so many are leased."""
         rows = await conn.fetch(self._sql("claim_embeddings"), leased_max)
-        groups: dict[tuple[UUID, Tier], list[UUID]] = {}
+        # What was refused before goes with its like, not with texts that have done nothing.
+        groups: dict[tuple[UUID, Tier, bool], list[UUID]] = {}
         for row in rows:
-            groups.setdefault((row["subject_id"], Tier(row["tier"])), []).append(row["memory_id"])
+            whose = (row["subject_id"], Tier(row["tier"]), row["doubtful"])
+            groups.setdefault(whose, []).append(row["memory_id"])
         return [
             Due(subject, tier, tuple(ids[start : start + batch]))
-            for (subject, tier), ids in groups.items()
+            for (subject, tier, _), ids in groups.items()
             for start in range(0, len(ids), batch)
         ]
 
