@@ -12,6 +12,8 @@ LCP_MS_MAX = 1800
 TBT_MS_MAX = 150
 CLS_MAX = 0.05
 HEAP_BYTES_MAX = 60 * 2**20
+VIEWS = ("timeline", "graph", "levels", "namespaces", "transfer")
+MEMORY = ["/memory", *(f"/memory/{view}" for view in VIEWS)]
 # The machine of the tests does much else: the best of a few visits is what the page can do.
 VISITS = 4
 
@@ -30,7 +32,7 @@ def test_a_visit_paints_soon_blocks_nobody_and_does_not_jump(
 ) -> None:
     visits: list[dict[str, float]] = []
     context = browser.new_context(base_url=stack.url, storage_state=owner.context.storage_state())
-    for path in ["/"] * VISITS + ["/memory", "/system"]:
+    for path in ["/"] * VISITS + ["/system", *MEMORY]:
         page = context.new_page()
         page.add_init_script(OBSERVE)
         page.goto(path)
