@@ -108,7 +108,9 @@ async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
         )
         await connection.execute(
             "SET statement_timeout = 0; SET maintenance_work_mem = '3GB';"
-            " SET max_parallel_maintenance_workers = 2; DROP INDEX IF EXISTS convenience.memory_vector_384_1"
+            " SET max_parallel_maintenance_workers = 2; DROP INDEX IF EXISTS convenience.memory_vector_384_1;"
+            # Nothing follows these rows one by one: the index of words is made at once below.
+            " SET session_replication_role = replica"
         )
         began = time.perf_counter()
         for first in range(start, start + count, AT_ONCE):
@@ -129,6 +131,11 @@ async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
                 records=[(row[0], SUBJECT, "home", 1, 1, row[7]) for row in rows],
             )
         seconds = time.perf_counter() - began
+        await connection.execute(
+            f"SET session_replication_role = origin; SET lares.subject = '{SUBJECT}'; SET lares.client = 'person';"
+            f" SELECT convenience.rebuild_postings('{SUBJECT}')",
+            timeout=3600,
+        )
         await connection.execute(
             "CREATE INDEX memory_vector_384_1 ON convenience.memory_vector"
             " USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)"
