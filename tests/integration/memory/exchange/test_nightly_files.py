@@ -260,3 +260,35 @@ async def test_the_vacuum_may_clean_every_table_of_a_persons_words(bench: Any, p
     await bench.fetch("SELECT pg_stat_force_next_flush()")
     after = {row["relname"]: row["vacuum_count"] for row in await bench.fetch(cleaned)}
     assert all(after[name] > before[name] for name in before), (before, after)
+
+
+async def test_the_consolidator_writes_the_files_clears_them_and_leaves_them_alone_when_it_is_off(
+    night: Night, consolidators: Any, until: Any
+) -> None:
+    ident = await night.remember("Zibaldone by night")
+    # As after a night that was cut off an hour ago: it is due at any time of the day.
+    due = (
+        "INSERT INTO memory.chore (name, began_at) VALUES ('nightly_files', now() - interval '2 hours')"
+        " ON CONFLICT (name) DO UPDATE SET began_at = excluded.began_at, ended_at = NULL"
+    )
+    await night.bench.fetch(due)
+    settings = {"LARES_MEMORY_SYNC_FOLDER": str(night.base)}
+    off = consolidators(**settings, LARES_MEMORY_SYNC="off")
+    chore = "SELECT FROM memory.chore WHERE name = $1 AND ended_at IS NOT NULL AND code IS NULL"
+
+    async def ended(name: str) -> bool:
+        return bool(await night.bench.fetch(chore, name))
+
+    await until(lambda: ended("nightly_files"), 40, "the chore never ran")
+    off.stop()
+    assert not night.folder.exists()
+    await night.bench.fetch(due)
+    consolidators(**settings)
+    await until(lambda: ended("nightly_files"), 40, "the files were never written")
+    assert "Zibaldone" in "".join(night.files().values())
+    forget = Forget(night.bench.library, lambda _: None)
+    assert not (await forget(night.who.caller, ident)).verified
+    await night.bench.fetch("DELETE FROM memory.chore WHERE name = 'clear_files'")
+    await until(lambda: ended("clear_files"), 40, "the files were never cleared")
+    assert "Zibaldone" not in "".join(night.files().values())
+    assert (await forget.report(night.who.caller, ident)).verified

@@ -229,6 +229,7 @@ def consolidators(postgres_server: Any, tmp_path: Path) -> Iterator[Callable[...
             "LARES_POSTGRES_PORT": str(postgres_server.port),
             "LARES_MODEL_GATEWAY_URL": "http://127.0.0.1:9",
             "LARES_MEMORY_ROUND_SECONDS": "0.5",
+            "LARES_MEMORY_SYNC_FOLDER": str(tmp_path / "files"),
             **changed,
         }
         started.append(Consolidator(env, tmp_path / f"consolidator-{number}.log").start())
