@@ -9,7 +9,16 @@ from typing import Any
 from .machine import describe
 
 RESULTS = Path(__file__).resolve().parent / "results"
-ORDER = ("memory", "start", "idle", "edge", "inference", "memory_scale", "memory_scale_million")
+ORDER = (
+    "memory",
+    "first_person",
+    "start",
+    "idle",
+    "edge",
+    "inference",
+    "memory_scale",
+    "memory_scale_million",
+)
 
 
 def record(subject: str, floors: dict[str, str], rows: list[dict[str, Any]], **more: Any) -> None:
