@@ -163,6 +163,32 @@ def test_the_levels_show_their_promise_and_a_dry_run_moves_nothing(
     expect(owner.toast("Moved:|Nothing was due")).to_be_visible()
 
 
+def test_a_memory_that_is_used_moves_up_and_the_journal_says_why(owner: Person, page: Any) -> None:
+    page.goto("/memory?add=1")
+    page.get_by_label("What to remember").fill("The meeting about the fence is at the mill.")
+    page.get_by_text("Where it belongs, how long it stays").click()
+    page.get_by_label("Level").select_option("session")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    # Two uses are what it takes.
+    for _ in range(3):
+        page.goto("/memory?q=where+is+the+meeting+about+the+fence")
+        expect(page.get_by_role("list", name=re.compile("^Memories found"))).to_contain_text(
+            "fence"
+        )
+    page.goto("/memory/levels")
+    journal = page.get_by_role("list", name="Moves, newest first")
+    moved = journal.get_by_role("listitem").filter(has_text="promoted from Session to Working")
+    for _ in range(20):
+        page.get_by_role("button", name="Run now").click()
+        expect(owner.toast("Moved:|Nothing was due").first).to_be_visible()
+        if moved.count() > 0:
+            break
+        page.wait_for_timeout(3000)
+    moved.first.get_by_role("link", name="the memory").click()
+    expect(page.get_by_role("dialog", name="Memory")).to_contain_text("the fence")
+
+
 def test_consolidation_is_switched_off_and_on_again_by_undo(owner: Person, page: Any) -> None:
     page.goto("/memory/levels")
     switch = page.get_by_role("switch")

@@ -119,3 +119,21 @@ def test_a_fact_that_is_wrong_is_no_longer_believed_until_that_is_undone(
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("region", name="Entities").get_by_role("link", name="Ansgar").click()
     expect(fact).to_be_visible()
+
+
+def test_two_people_of_one_name_are_told_apart_by_their_memories(owner: Person, page: Any) -> None:
+    owner.knows("My friend Matthias lives in Oulu.")
+    owner.knows("My neighbour Matthias works at the bakery.")
+    find(page, "Matthias")
+    page.get_by_role("region", name="Entities").get_by_role("link", name="Matthias").click()
+    shown = page.get_by_role("dialog", name="Matthias", exact=True)
+    expect(shown.get_by_role("link", name="works at the bakery")).to_be_visible(timeout=DRAWN_MS)
+    shown.get_by_role("button", name="Split").click()
+    dialog = page.get_by_role("dialog", name="Split Matthias")
+    dialog.get_by_role("radio", name="By memory").check()
+    dialog.get_by_role("checkbox", name=re.compile("works at the bakery")).check()
+    dialog.get_by_role("textbox", name="Name of the other one").fill("Matthias the baker")
+    dialog.get_by_role("button", name="Split").click()
+    other = page.get_by_role("dialog", name="Matthias the baker")
+    expect(other.get_by_role("link", name="works at the bakery")).to_be_visible()
+    expect(other.get_by_role("link", name="lives in Oulu")).to_have_count(0)
