@@ -11,7 +11,7 @@ from contracts.memory import Recalled, RecallResult, Understood, When
 
 from memory.domain import Entry, Filters
 from memory.presenting import to_memory
-from memory.recall.question import NOTHING, Question
+from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of
 from memory.recall.rank import Ranked
 from memory.recall.reasons import reasons
 from memory.supersede.resolve import Standing
@@ -93,16 +93,20 @@ def _understood(asking: Asking) -> Understood:
 
 def _found(ranked: Ranked) -> Found:
     candidate = ranked.candidate
+    speaker = speaker_of(candidate.speaker, candidate.text)
+    # What somebody else said is part of a conversation, also where nobody named the thread.
+    other = speaker if speaker is not None and folded(speaker) not in ROLES else None
     return Found(
         id=candidate.id,
         score=ranked.score,
         text=candidate.text,
-        speaker=candidate.speaker,
+        speaker=speaker,
         said_at=candidate.occurred_at or candidate.created_at,
         cosine=candidate.cosine,
         valid_from=candidate.valid_from,
         valid_to=candidate.valid_to,
         superseded_by=candidate.superseded_by,
+        thread=candidate.thread or other,
     )
 
 
