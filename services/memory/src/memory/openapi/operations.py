@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from contracts import exchange, facts, levels, memory, provenance, writing
+from contracts import exchange, facts, levels, memory, provenance, supersede, writing
 from contracts.base import Contract
 
 Schema = dict[str, Any]
@@ -101,6 +101,20 @@ _MEMORIES = (
         "/v1/memories/{id}/merge",
         "Join another memory into this one.",
         writing.MergeMemories,
+        {200: memory.Memory},
+    ),
+    _writing(
+        "POST",
+        "/v1/memories/{id}/supersede",
+        "Replace what is no longer true; the old one is kept.",
+        supersede.SupersedeRequest,
+        {200: memory.Memory},
+    ),
+    _writing(
+        "POST",
+        "/v1/memories/{id}/restore",
+        "It holds after all, or is wanted back from the archive.",
+        None,
         {200: memory.Memory},
     ),
     Operation(
