@@ -27,7 +27,7 @@ PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
 EXACT_ROWS_MAX = 10_000
 TERMS_MAX = 64
 # Eight bytes each, read by one query in one tier; terms beyond are too frequent to tell memories apart.
-POSTINGS_MAX = 150_000
+POSTINGS_MAX = 80_000
 # So many of each arm's best have their neighbours looked at.
 AROUND = 64
 # As many as may have an entity named in them and be filtered by it.
@@ -113,6 +113,8 @@ class Search:
         passed = await self._read(conn, best)
         if passed < self._limit <= len(best):
             await self._read_on(conn, passed)
+        # Here and not at the end: the query is still being embedded.
+        self._count()
 
     async def mean(
         self,
@@ -135,14 +137,12 @@ class Search:
                 if await self._at_hand(conn, vector, ranked) or len(ranked) < most:
                     return
         name = "meant_exact" if self._exact else "meant_indexed"
+        vectors = {ident: row[_VECTOR] for ident, row in self._found.items()}
         asked = asyncio.ensure_future(self._near(conn, name, vector, extra))
-        # The statement is on its way; what is known already is worked through while Postgres is busy.
-        await asyncio.sleep(0)
         try:
-            self._cosines = cosines(
-                {ident: row[_VECTOR] for ident, row in self._found.items()}, vector
-            )
-            self._count()
+            # The statement is on its way; what is known already is compared while Postgres is busy.
+            await asyncio.sleep(0)
+            self._cosines = cosines(vectors, vector)
         finally:
             rows = await asked
         if not self._exact and sum(row["side"] == 0 for row in rows) < self._limit:
