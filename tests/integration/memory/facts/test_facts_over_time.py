@@ -30,7 +30,7 @@ async def lives(facts: Any, as_of: int, known_at: int = 10_000, tiers: Any = TIE
         rows = await rows_of_facts(
             conn, tiers, Asked(None, "lives_in", day(as_of), day(known_at), False)
         )
-    return [row["object_text"] for row in rows]
+    return [row.object_text for row in rows]
 
 
 async def test_where_i_live_is_answered_for_now_and_for_then(facts: Any) -> None:
@@ -61,10 +61,10 @@ async def test_a_superseded_fact_is_kept_and_says_by_what(facts: Any) -> None:
     async with facts.as_person() as conn:
         newer, older = await rows_of_facts(conn, TIERS, Asked(None, "lives_in"))
 
-    assert (older["object_text"], older["holds"]) == ("Lisbon", False)
-    assert older["superseded_by"] == newer["id"]
-    assert older["superseded_from"] == newer["valid_from"]
-    assert newer["superseded_by"] is None
+    assert (older.object_text, older.holds) == ("Lisbon", False)
+    assert older.superseded_by == newer.id
+    assert older.superseded_from == newer.valid_from
+    assert newer.superseded_by is None
 
 
 async def test_a_memory_that_a_person_superseded_takes_its_facts_with_it(facts: Any) -> None:
@@ -175,7 +175,7 @@ async def test_the_database_agrees_with_the_definition(facts: Any) -> None:
                         conn, TIERS, Asked(None, None, day(as_of), day(known_at), False)
                     )
                     expected = {each.id for each in told if holds(told, each, as_of, known_at)}
-                    assert {row["id"] for row in rows} == expected, (as_of, known_at)
+                    assert {row.id for row in rows} == expected, (as_of, known_at)
 
     import asyncio
 

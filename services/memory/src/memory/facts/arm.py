@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from contracts.tiers import Tier
@@ -10,7 +11,7 @@ from kit.pool import Connection
 
 from memory.facts.model import key_of
 from memory.facts.nodes import roots_of
-from memory.facts.sqltext import over
+from memory.facts.sqltext import one, over
 
 NAMES_MAX = 32
 
@@ -57,7 +58,9 @@ async def memories_of(
 
     A mention of somebody who is mentioned everywhere weighs little; one of several asked for weighs more than one.
     """
-    if not roots or not tiers:
-        return []
-    rows = await conn.fetch(over("memories_of", tuple(tiers)), list(roots), limit)
-    return [(row["id"], float(row["weight"])) for row in rows]
+    found: list[tuple[float, datetime, UUID]] = []
+    for tier in tiers if roots else ():
+        rows = await conn.fetch(one("memories_of", tier), list(roots), limit)
+        found += [(float(row["weight"]), row["created_at"], row["id"]) for row in rows]
+    found.sort(reverse=True)
+    return [(memory_id, weight) for weight, _, memory_id in found[:limit]]

@@ -26,58 +26,65 @@ LIMIT 1000;
 -- name: list_facts
 -- role: lares_app
 -- database: lares
--- $1 as of, $2 known at, $3 roots, $4 predicate, $5 with what does not hold, $6 and $7 the cursor, $8 limit,
--- $9 memory. A later fact of the same chain ends an earlier one if the two differ and it is not over itself.
-WITH known AS NOT MATERIALIZED (
-    SELECT fact.*, node.node_id, memory.source_kind, memory.source_ref,
-           least(fact.valid_to, CASE
-               WHEN memory.superseded_by IS NULL THEN memory.valid_to
-               WHEN memory.superseded_at > $2 THEN NULL
-               -- What replaced the memory speaks of the same things: then fact stands against fact, one by one.
-               WHEN EXISTS (SELECT FROM every.fact AS newer JOIN every.fact AS older
-                                ON older.chain = newer.chain AND older.memory_id = memory.id
-                            WHERE newer.memory_id = memory.superseded_by) THEN NULL
-               ELSE coalesce(memory.valid_to, memory.superseded_at) END) AS ends_at
-    FROM every.fact AS fact
-    JOIN every.node AS node ON node.entity_id = fact.entity_id
-    JOIN every.memory AS memory ON memory.id = fact.memory_id AND memory.revision = fact.revision
-    WHERE fact.learned_at <= $2::timestamptz AND (fact.retired_at IS NULL OR fact.retired_at > $2)
-)
-SELECT fact.id, fact.tier, fact.namespace, fact.memory_id, fact.node_id, fact.predicate, fact.qualifier, fact.polarity,
-       fact.object_text, object.node_id AS object_node_id, fact.valid_from, fact.ends_at, fact.learned_at,
-       fact.retired_at, fact.confidence, fact.extractor, fact.span_from, fact.span_to, fact.source_kind, fact.source_ref,
-       next.id AS superseded_by, next.valid_from AS superseded_from, held.holds
-FROM known AS fact
-LEFT JOIN every.node AS object ON object.entity_id = fact.object_entity_id
-LEFT JOIN LATERAL (
-    SELECT later.id, later.valid_from FROM known AS later
-    WHERE later.namespace = fact.namespace AND later.chain = fact.chain AND later.node_id = fact.node_id
-      AND (later.valid_from, later.learned_at, later.id) > (fact.valid_from, fact.learned_at, fact.id)
-      AND later.ends_at IS NULL
-      AND CASE WHEN later.object_key = fact.object_key THEN later.polarity <> fact.polarity
-               ELSE later.polarity AND fact.polarity END
-    ORDER BY later.valid_from, later.learned_at, later.id
-    LIMIT 1
-) AS next ON true
-CROSS JOIN LATERAL (
-    SELECT fact.valid_from <= $1::timestamptz AND (fact.ends_at IS NULL OR fact.ends_at > $1) AND NOT EXISTS (
-        SELECT FROM known AS later
-        WHERE later.namespace = fact.namespace AND later.chain = fact.chain AND later.node_id = fact.node_id
-          AND (later.valid_from, later.learned_at, later.id) > (fact.valid_from, fact.learned_at, fact.id)
-          AND later.valid_from <= $1 AND (later.ends_at IS NULL OR later.ends_at > $1)
-          AND CASE WHEN later.object_key = fact.object_key THEN later.polarity <> fact.polarity
-                   ELSE later.polarity AND fact.polarity END
-    ) AS holds
-) AS held
-WHERE ($3::uuid[] IS NULL
-       OR fact.entity_id IN (SELECT id FROM every.entity AS own WHERE own.root = ANY ($3))
-       OR fact.object_entity_id IN (SELECT id FROM every.entity AS own WHERE own.root = ANY ($3)))
-  AND ($4::text IS NULL OR fact.predicate = $4)
-  AND ($9::uuid IS NULL OR fact.memory_id = $9)
-  AND ($5::boolean OR held.holds)
-  AND ($6::timestamptz IS NULL OR (fact.learned_at, fact.id) < ($6, $7::uuid))
-ORDER BY fact.learned_at DESC, fact.id DESC
-LIMIT $8;
+-- $1 known at, $2 roots, $3 predicate, $4 and $5 the cursor, $6 limit, $7 memory. In order and cut first: all else is
+-- looked up for one page alone.
+SELECT fact.id, fact.tier, fact.namespace, fact.memory_id, fact.entity_id, fact.object_entity_id, fact.predicate,
+       fact.qualifier, fact.chain, fact.polarity, fact.object_text, fact.object_key, fact.valid_from, fact.valid_to,
+       fact.learned_at, fact.retired_at, fact.confidence, fact.extractor, fact.span_from, fact.span_to,
+       memory.source_kind, memory.source_ref, memory.revision = fact.revision AS fresh,
+       least(fact.valid_to, CASE
+           WHEN memory.superseded_by IS NULL THEN memory.valid_to
+           WHEN memory.superseded_at > $1 THEN NULL
+           -- What replaced the memory speaks of the same things: then fact stands against fact, one by one.
+           WHEN EXISTS (SELECT FROM every.fact AS newer JOIN every.fact AS older
+                            ON older.chain = newer.chain AND older.memory_id = memory.id
+                        WHERE newer.memory_id = memory.superseded_by) THEN NULL
+           ELSE coalesce(memory.valid_to, memory.superseded_at) END) AS ends_at
+FROM (
+    SELECT own.* FROM every.fact AS own
+    WHERE own.learned_at <= $1::timestamptz AND (own.retired_at IS NULL OR own.retired_at > $1)
+      AND ($2::uuid[] IS NULL
+           OR own.entity_id IN (SELECT id FROM every.entity AS part WHERE part.root = ANY ($2))
+           OR own.object_entity_id IN (SELECT id FROM every.entity AS part WHERE part.root = ANY ($2)))
+      AND ($3::text IS NULL OR own.predicate = $3)
+      AND ($7::uuid IS NULL OR own.memory_id = $7)
+      AND ($4::timestamptz IS NULL OR (own.learned_at, own.id) < ($4, $5::uuid))
+    ORDER BY own.learned_at DESC, own.id DESC
+    LIMIT $6
+) AS fact
+JOIN every.memory AS memory ON memory.id = fact.memory_id
+ORDER BY fact.learned_at DESC, fact.id DESC;
+
+-- name: facts_in_line
+-- role: lares_app
+-- database: lares
+-- All that is known of some chains: what a page's facts are judged by.
+SELECT fact.id, fact.tier, fact.namespace, fact.memory_id, fact.entity_id, fact.object_entity_id, fact.predicate,
+       fact.qualifier, fact.chain, fact.polarity, fact.object_text, fact.object_key, fact.valid_from, fact.valid_to,
+       fact.learned_at, fact.retired_at, fact.confidence, fact.extractor, fact.span_from, fact.span_to,
+       memory.source_kind, memory.source_ref, memory.revision = fact.revision AS fresh,
+       least(fact.valid_to, CASE
+           WHEN memory.superseded_by IS NULL THEN memory.valid_to
+           WHEN memory.superseded_at > $1 THEN NULL
+           -- What replaced the memory speaks of the same things: then fact stands against fact, one by one.
+           WHEN EXISTS (SELECT FROM every.fact AS newer JOIN every.fact AS older
+                            ON older.chain = newer.chain AND older.memory_id = memory.id
+                        WHERE newer.memory_id = memory.superseded_by) THEN NULL
+           ELSE coalesce(memory.valid_to, memory.superseded_at) END) AS ends_at
+FROM (
+    SELECT own.* FROM every.fact AS own
+    JOIN unnest($2::text[], $3::text[]) AS line (namespace, chain)
+      ON own.namespace = line.namespace AND own.chain = line.chain
+    WHERE own.learned_at <= $1::timestamptz AND (own.retired_at IS NULL OR own.retired_at > $1)
+    ORDER BY own.learned_at DESC, own.id DESC
+    LIMIT $4
+) AS fact
+JOIN every.memory AS memory ON memory.id = fact.memory_id;
+
+-- name: nodes_of_entities
+-- role: lares_app
+-- database: lares
+SELECT node.entity_id, node.node_id FROM every.node AS node WHERE node.entity_id = ANY ($1::uuid[]);
 
 -- name: get_nodes
 -- role: lares_app
@@ -101,15 +108,19 @@ LIMIT 1000;
 -- name: list_entities
 -- role: lares_app
 -- database: lares
-WITH named AS MATERIALIZED (
-    SELECT DISTINCT node.node_id FROM every.node AS node
-    WHERE $1::text IS NULL OR EXISTS (
-        SELECT FROM every.entity_alias AS alias WHERE alias.entity_id = node.entity_id AND strpos(alias.key, $1) > 0)
-), counted AS (
-    SELECT node.node_id, array_agg(DISTINCT node.tier) AS tiers, count(DISTINCT mention.memory_id) AS mentions
+WITH uses AS MATERIALIZED (
+    SELECT entity_id, count(DISTINCT memory_id) AS memories FROM every.mention AS mention GROUP BY entity_id
+), node AS MATERIALIZED (
+    SELECT node.tier, node.entity_id, node.node_id FROM every.node AS node
+), named AS MATERIALIZED (
+    SELECT DISTINCT node.node_id FROM node
+    WHERE $1::text IS NULL OR node.entity_id IN (
+        SELECT alias.entity_id FROM every.entity_alias AS alias WHERE strpos(alias.key, $1) > 0)
+), counted AS MATERIALIZED (
+    SELECT node.node_id, array_agg(DISTINCT node.tier) AS tiers, coalesce(sum(uses.memories), 0)::bigint AS mentions
     FROM named
-    JOIN every.node AS node USING (node_id)
-    LEFT JOIN every.mention AS mention ON mention.entity_id = node.entity_id
+    JOIN node USING (node_id)
+    LEFT JOIN uses USING (entity_id)
     GROUP BY node.node_id
 )
 SELECT shown.id, shown.name, shown.kind, shown.self, shown.namespace, counted.tiers, counted.mentions
@@ -154,9 +165,11 @@ LIMIT 50;
 -- role: lares_app
 -- database: lares
 SELECT memory.id
-FROM (SELECT DISTINCT mention.memory_id FROM every.entity AS entity
-      JOIN every.mention AS mention ON mention.entity_id = entity.id
-      WHERE entity.root = ANY ($1::uuid[])) AS mentioning
+FROM (SELECT DISTINCT bounded.memory_id FROM (
+          SELECT mention.memory_id FROM every.entity AS entity
+          JOIN every.mention AS mention ON mention.entity_id = entity.id
+          WHERE entity.root = ANY ($1::uuid[])
+          LIMIT 5000) AS bounded) AS mentioning
 JOIN every.memory AS memory ON memory.id = mentioning.memory_id
 WHERE memory.created_at <= $2
 ORDER BY memory.created_at DESC, memory.id DESC
@@ -165,19 +178,22 @@ LIMIT $3;
 -- name: mentioned_with
 -- role: lares_app
 -- database: lares
--- Whom the same memories mention, the most often first; of an entity that everything mentions, the newest memories.
-SELECT own.node_id, other.node_id AS other_id, count(DISTINCT one.memory_id) AS weight
-FROM every.node AS own
-CROSS JOIN LATERAL (SELECT mention.memory_id, mention.tier FROM every.mention AS mention
-                    JOIN every.memory AS memory ON memory.id = mention.memory_id AND memory.created_at <= $2
-                    WHERE mention.entity_id = own.entity_id
-                    ORDER BY memory.created_at DESC
-                    LIMIT 2000) AS one
-JOIN every.mention AS two ON two.memory_id = one.memory_id
-JOIN every.node AS other ON other.entity_id = two.entity_id
-WHERE own.root_id = ANY ($1::uuid[]) AND other.node_id <> own.node_id
-GROUP BY own.node_id, other.node_id
-ORDER BY weight DESC, own.node_id, other.node_id
+-- Whom the same memories mention, the most often first; of somebody whom thousands mention, by two thousand of them.
+WITH own AS MATERIALIZED (
+    SELECT entity.id, entity.root FROM convenience.entity AS entity WHERE entity.root = ANY ($1::uuid[])
+), said AS MATERIALIZED (
+    SELECT DISTINCT own.root, mentioned.memory_id
+    FROM own CROSS JOIN LATERAL (
+        SELECT mention.memory_id FROM convenience.mention WHERE mention.entity_id = own.id LIMIT 2000) AS mentioned
+)
+SELECT said.root, entity.root AS other_root, count(DISTINCT said.memory_id) AS weight
+FROM said
+JOIN convenience.memory AS memory ON memory.id = said.memory_id AND memory.created_at <= $2
+JOIN convenience.mention AS mention ON mention.memory_id = said.memory_id
+JOIN convenience.entity AS entity ON entity.id = mention.entity_id
+WHERE entity.root <> said.root
+GROUP BY said.root, entity.root
+ORDER BY weight DESC, said.root, entity.root
 LIMIT $3;
 
 -- name: names_in_question
@@ -194,19 +210,20 @@ LIMIT 500;
 -- name: memories_of
 -- role: lares_app
 -- database: lares
--- The memories that mention any of these, with how telling that is: who is mentioned everywhere says little.
-WITH asked AS (
-    SELECT entity.id, entity.root FROM every.entity AS entity WHERE entity.root = ANY ($1::uuid[])
-), spread AS (
-    SELECT asked.root, count(DISTINCT mention.memory_id)::float8 AS memories
-    FROM asked JOIN every.mention AS mention ON mention.entity_id = asked.id
-    GROUP BY asked.root
+-- The memories that mention any of these, with how telling that is. Whom thousands mention tells nothing: left out.
+WITH asked AS MATERIALIZED (
+    SELECT entity.id, entity.root FROM convenience.entity AS entity WHERE entity.root = ANY ($1::uuid[])
+), said AS MATERIALIZED (
+    SELECT DISTINCT asked.root, mentioned.memory_id
+    FROM asked CROSS JOIN LATERAL (
+        SELECT mention.memory_id FROM convenience.mention WHERE mention.entity_id = asked.id LIMIT 2001) AS mentioned
+), spread AS MATERIALIZED (
+    SELECT root, count(*)::float8 AS memories FROM said GROUP BY root HAVING count(*) <= 2000
 )
-SELECT memory.id, sum(1 / (1 + ln(1 + spread.memories))) AS weight
-FROM asked
-JOIN spread USING (root)
-JOIN every.mention AS mention ON mention.entity_id = asked.id
-JOIN every.memory AS memory ON memory.id = mention.memory_id
+SELECT memory.id, memory.created_at, sum(1 / (1 + ln(1 + spread.memories))) AS weight
+FROM spread
+JOIN said USING (root)
+JOIN convenience.memory AS memory ON memory.id = said.memory_id
 GROUP BY memory.id, memory.created_at
 ORDER BY weight DESC, memory.created_at DESC, memory.id
 LIMIT $2;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +19,7 @@ from memory.facts.asking import Asked, rows_of_facts
 from memory.facts.errors import DepthInvalid, EntityNotFound
 from memory.facts.nodes import nodes, roots_of
 from memory.facts.reading import SINCE_EVER
-from memory.facts.sqltext import over, plain_tiers
+from memory.facts.sqltext import one, over, plain_tiers
 from memory.library import Library, now
 
 DEPTH_MAX = 3
@@ -112,38 +113,54 @@ class _Around:
         rows = await rows_of_facts(self._conn, self._tiers, asked)
         self._truncated = self._truncated or len(rows) == FACTS_A_STEP
         reached: list[UUID] = []
-        related = [row for row in rows if row["object_node_id"] is not None and row["polarity"]]
         # What holds first: of one relation that many memories state, the graph shows the one that stands.
-        for row in sorted(related, key=lambda row: not row["holds"]):
-            one, other = row["node_id"], row["object_node_id"]
-            reached += [one, other]
-            ends = [each for each in (row["ends_at"], row["superseded_from"]) if each is not None]
+        for row in sorted(rows, key=lambda row: not row.holds):
+            about, other = row.node_id, row.object_node_id
+            if other is None or not row.polarity:
+                continue
+            reached += [about, other]
+            ends = [each for each in (row.ends_at, row.superseded_from) if each is not None]
             edge = GraphEdge.model_validate(
                 {
-                    "from": one,
+                    "from": about,
                     "to": other,
-                    "predicate": row["predicate"],
-                    "fact_id": row["id"],
-                    "valid_from": row["valid_from"] if row["valid_from"] > SINCE_EVER else None,
+                    "predicate": row.predicate,
+                    "fact_id": row.id,
+                    "valid_from": row.valid_from if row.valid_from > SINCE_EVER else None,
                     "valid_to": min(ends, default=None),
-                    "current": row["holds"],
+                    "current": row.holds,
                 }
             )
-            self._edges.setdefault((one, other, row["predicate"]), edge)
+            self._edges.setdefault((about, other, row.predicate), edge)
         return reached
 
     async def _by_mentions(self, roots: Sequence[UUID]) -> list[UUID]:
-        rows = await self._conn.fetch(
-            over("mentioned_with", self._tiers),
-            list(roots),
-            self._known_at or now(),
-            MENTIONS_A_STEP,
-        )
-        self._truncated = self._truncated or len(rows) == MENTIONS_A_STEP
-        for row in rows:
-            one, other = sorted((row["node_id"], row["other_id"]))
-            edge = GraphEdge.model_validate(
-                {"from": one, "to": other, "predicate": TOGETHER, "weight": row["weight"]}
+        moment = self._known_at or now()
+        rows = [
+            (row, tier)
+            for tier in self._tiers
+            for row in await self._conn.fetch(
+                one("mentioned_with", tier), list(roots), moment, MENTIONS_A_STEP
             )
-            self._edges.setdefault((one, other, TOGETHER), edge)
-        return [row["other_id"] for row in rows]
+        ]
+        self._truncated = self._truncated or len(rows) >= MENTIONS_A_STEP
+        ids = list({row[name] for row, _ in rows for name in ("root", "other_root")})
+        shown = await self._conn.fetch(over("nodes_of_entities", self._tiers), ids) if ids else []
+        node_of = {row["entity_id"]: row["node_id"] for row in shown}
+        seen: dict[tuple[UUID, UUID, Tier], int] = {}
+        reached: list[UUID] = []
+        for row, tier in sorted(rows, key=lambda found: -found[0]["weight"]):
+            one_id, other_id = node_of[row["root"]], node_of[row["other_root"]]
+            if one_id != other_id:
+                reached.append(other_id)
+                # Both may be among `roots`: then a pair is found from either side.
+                seen[min(one_id, other_id), max(one_id, other_id), tier] = row["weight"]
+        weights: Counter[tuple[UUID, UUID]] = Counter()
+        for (one_id, other_id, _), weight in seen.items():
+            weights[one_id, other_id] += weight
+        for (one_id, other_id), weight in weights.items():
+            edge = GraphEdge.model_validate(
+                {"from": one_id, "to": other_id, "predicate": TOGETHER, "weight": weight}
+            )
+            self._edges.setdefault((one_id, other_id, TOGETHER), edge)
+        return reached

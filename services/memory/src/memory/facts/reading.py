@@ -162,9 +162,9 @@ class _Reader:
         return self._entity(value, Kind(fact.object_kind), start, end)
 
     def _entity(self, name: str, kind: Kind | None, start: int, end: int) -> UUID | None:
+        if self._nobody and name in (SELF, self._text.speaker):
+            return None
         if name == SELF:
-            if self._nobody:
-                return None
             return self._speaker or self.found.me(start, end)
         owner, _, role = name.partition(".")
         if owner == SELF and role:
