@@ -46,7 +46,8 @@ def test_whatever_was_wanted_before_the_last_wish_is_reached_and_one_model_alway
             assert len(models) <= 2
             assert len({model.id % 2 for model in models}) == len(models)
             assert len({model.name for model in models}) == len(models)
-    assert answers(models) == [last] and len(models) == 1
+    assert answers(models) == [last]
+    assert len(models) == 1
     assert plan(models, last) == (Step.NOTHING, None)
 
 

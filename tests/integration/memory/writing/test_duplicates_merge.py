@@ -42,7 +42,8 @@ async def test_what_is_said_again_joins_at_once_and_keeps_both_sources(ada: Any,
         {"text": "the spare key hangs  behind the boiler.", "source": {"kind": "b", "ref": "2"}},
     )
     assert answer.status_code == 200
-    assert answer.json()["merged"] is True and answer.json()["id"] == first["id"]
+    assert answer.json()["merged"] is True
+    assert answer.json()["id"] == first["id"]
     assert answer.json()["text"] == first["text"]
     [source] = await eye.fetch(SOURCES, first["id"])
     assert (source["source_kind"], source["source_ref"]) == ("b", "2")
@@ -170,9 +171,11 @@ async def test_a_person_merges_two_and_everything_hangs_on_the_older(
 
     merged = await ada.post(f"/memories/{newer['id']}/merge", {"other": older["id"]})
 
-    assert merged.status_code == 200 and merged.json()["id"] == older["id"]
+    assert merged.status_code == 200
+    assert merged.json()["id"] == older["id"]
     again = await ada.post(f"/memories/{older['id']}/merge", {"other": newer["id"]})
-    assert again.status_code == 200 and again.json()["id"] == older["id"]
+    assert again.status_code == 200
+    assert again.json()["id"] == older["id"]
     [source] = await eye.fetch(SOURCES, older["id"])
     assert source["text"] == "For pipes call Costa, 21 555 1234"
     assert (await ada.get(f"/memories/{newer['id']}")).json()["id"] == older["id"]

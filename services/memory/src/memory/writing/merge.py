@@ -6,7 +6,7 @@ that was said is lost and whoever still knows the old id finds the survivor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,16 +18,12 @@ from memory.errors import Busy
 from memory.facts.extract import states
 from memory.library import Library
 from memory.plain import PlainShelf
-from memory.presenting import check_writes, to_memory
 from memory.writing.duplicates import NEIGHBOURS_MAX, claim_id, may_merge
 from memory.writing.embed import ROLE
-from memory.writing.errors import MergeRefused
 from memory.writing.models import Models
 from memory.writing.store import PLAIN, PLAIN_TIERS, text_of
 
 if TYPE_CHECKING:
-    from contracts.identity import Caller
-    from contracts.memory import Memory
     from kit.pool import Connection
 
 # A memory can have so many other sources; what would be one more stays a memory of its own.
@@ -246,40 +242,7 @@ class Duplicates:
         pairs: dict[UUID, UUID] = {}
         for row in rows:
             entry, other = entries.get(row["id"]), others.get(row["other"])
-            if entry and other and row["id"] not in pairs and row["other"] not in pairs:
-                if may_merge(entry, other, float(row["cosine"])):
-                    pairs[entry.id] = other.id
+            fresh = row["id"] not in pairs and row["other"] not in pairs
+            if entry and other and fresh and may_merge(entry, other, float(row["cosine"])):
+                pairs[entry.id] = other.id
         return list(pairs.items())
-
-
-class Merge:
-    """`POST /v1/memories/{id}/merge`: a person says that two memories are one."""
-
-    def __init__(self, library: Library, wake: Callable[[Tier], None]) -> None:
-        self._library = library
-        self._wake = wake
-
-    async def __call__(self, caller: Caller, memory_id: UUID, other_id: UUID) -> Memory:
-        """Return the one that both are now: the older. Two that are one already are no error.
-
-        Raises MemoryNotFound, MergeRefused, Busy, kit.read_only.
-        """
-        check_writes(caller.db_role, caller.read_only)
-        one = await self._library.find(caller, memory_id)
-        other = await self._library.find(caller, other_id)
-        if one.id == other.id:
-            if memory_id == other_id:
-                raise MergeRefused()
-            return to_memory(one)
-        if Tier.SACRED in (one.tier, other.tier) or one.tier is not other.tier:
-            raise MergeRefused()
-        shelf = self._library.plain
-        async with shelf.pool.as_caller(caller) as conn:
-            await shelf.step_out(conn)
-            await hold_memories(conn, shelf, (one.id, other.id))
-            await shelf.step_in(conn, caller.db_role)
-            survivor = await merge_in(conn, shelf, one.tier, one.id, other.id, judged=True)
-        if survivor is None:
-            raise MergeRefused()
-        self._wake(one.tier)
-        return to_memory(await self._library.find(caller, survivor))

@@ -25,7 +25,8 @@ from memory.facts.store import Books
 from memory.settings import Settings
 from memory.writing.batch import RememberMany
 from memory.writing.limit import WriteLimit
-from memory.writing.merge import Join, Merge
+from memory.writing.manual import Merge
+from memory.writing.merge import Join
 from memory.writing.models import State, known
 from memory.writing.remember import Remember, Rules
 from memory.writing.store import PLAIN, SACRED, text_of

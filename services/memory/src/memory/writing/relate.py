@@ -18,7 +18,8 @@ from memory.library import Library
 from memory.writing.store import PLAIN
 
 log = logs.get(__name__)
-RELATE_MAX = 32
+# Few, since a job is finished before the worker stops, and a memory may take a tenth of a second on a small machine.
+RELATE_MAX = 8
 
 
 class Follower(Protocol):
