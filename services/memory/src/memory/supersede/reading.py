@@ -254,13 +254,13 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _MAIL = re.compile(r"[\w.+-]+@[\w.-]+")
 # Something ends that stands after the verb: "sold the Golf", "no longer eat meat", "gave up on Turkish".
 _ENDS_WHAT_FOLLOWS = re.compile(
-    r"\b(?:sold|quit|resigned\s+from|stopped|gave\s+up|given\s+up|gave\s+away|got\s+rid\s+of|no\s+longer|not\s+\w+\s+any\s*more|no\s+more|never\s+again|instead\s+of|rather\s+than|replac(?:ed|es|ing|e)"
+    r"\b(?:sold|ditched|dumped|scrapped|abandoned|swapped|exchanged|came\s+off|gone\s+off|unsubscribed\s+from|withdrew\s+from|pulled\s+out\s+of|moved\s+out\s+of|parted\s+with|broke\s+off|gave\s+back|quit|resigned\s+from|stopped|gave\s+up|given\s+up|gave\s+away|got\s+rid\s+of|no\s+longer|not\s+\w+\s+any\s*more|no\s+more|never\s+again|instead\s+of|rather\s+than|replac(?:ed|es|ing|e)"
     r"|cancell?ed|called\s+off|broke\s+up\s+with|split\s+up\s+with|lost|traded(?:\s+in)?|handed|let|gone\s+off|went\s+off|can't\s+stand|don't|doesn't|didn't|dropped|swapped|(?<!\bher )(?<!\bhis )(?<!\bmy )(?<!\bthe )(?<!\bour )left(?=\s+(?:the\b|my\b|our\b|his\b|her\b|(?-i:[A-Z])))|leaving(?=\s+(?:the\b|my\b|our\b)))\b",
     re.I,
 )
 # Something ends that stands before it: "the boiler was replaced", "my GP retired", "Lise has moved away".
 _ENDS_WHAT_PRECEDES = re.compile(
-    r"\b(?:stolen|replaced|cancell?ed|called\s+off|retired|died|passed\s+away|closed|shut\s+down|sold\s+up|moved\s+(?:away|out)|cut\s+off|go|is\s+over|are\s+over|merged|expired|ended|broke\s+down|split\s+up(?!\s+with)"
+    r"\b(?:stolen|replaced|cancell?ed|called\s+off|retired|died|passed\s+away|closed|shut\s+down|sold\s+up|moved\s+(?:away|out)|cut\s+off|go|is\s+over|are\s+over|is\s+finished|went\s+bankrupt|no\s+longer\s+exists|withdrawn|discontinued|suspended|merged|expired|ended|broke\s+down|split\s+up(?!\s+with)"
     r"|no\s+longer\s+together|instead|any\s*more|gone|was\s+full|quit(?=\s*(?:[.;,]|$))|left(?=\s*(?:[.;,]|$|\s+for\b)))\b",
     re.I,
 )

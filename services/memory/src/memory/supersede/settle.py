@@ -31,19 +31,14 @@ from memory.supersede.evidence import (
 )
 from memory.supersede.reading import read
 from memory.supersede.resolve import STEP, Standing, resolve
-from memory.supersede.weights import (
-    ANSWER_NOW,
-    ANSWER_THEN,
-    REPLACE_BASE,
-    REPLACE_LEAST,
-)
+from memory.supersede.weights import ANSWER as ANSWER_WEIGHTS
 from memory.supersede.weights import REPLACE as REPLACE_WEIGHTS
-from memory.supersede.when import Kind, When, asking
+from memory.supersede.weights import REPLACE_BASE, REPLACE_LEAST
+from memory.supersede.when import When, asking
 
 # How many are read: by their score, by their nearness alone, and what replaced any of these.
 BEST_MAX, NEAREST_MAX, READ_MAX = 6, 4, 14
-_NOW = tuple(ANSWER_NOW[name] for name in ANSWER)
-_THEN = tuple(ANSWER_THEN[name] for name in ANSWER)
+_ANSWER = tuple(ANSWER_WEIGHTS[name] for name in ANSWER)
 _REPLACE = tuple(REPLACE_WEIGHTS[name] for name in REPLACE)
 # Log odds from which one memory counts as replaced by another in this question.
 _CUT = math.log(REPLACE_LEAST / (1 - REPLACE_LEAST)) - REPLACE_BASE
@@ -102,10 +97,9 @@ def _placed(query: Query, chosen: Sequence[Found], when: When) -> list[Standing]
         for each in chosen
     }
     nearest = max(each.near for each in seen.values())
-    weights = _NOW if when.kind is Kind.NOW else _THEN
     standings: list[Standing] = []
     for each in chosen:
-        worth = _sum(weights, answers_by(query, seen[each.id], nearest))
+        worth = _sum(_ANSWER, answers_by(query, seen[each.id], nearest))
         standings.append(replace(_replaced(query, each, chosen, seen), score=worth))
     scores = sorted((each.score for each in chosen), reverse=True)
     placed: list[Standing] = []
@@ -126,6 +120,10 @@ def _replaced(
     best: tuple[datetime, UUID] | None = None
     for other in chosen:
         if other.id == each.id or not later_of(seen[other.id].reading, seen[each.id].reading):
+            continue
+        later = seen[other.id].reading
+        if later.adds and not later.updates:
+            # "Also" holds beside it.
             continue
         if _sum(_REPLACE, replaced_by(query, seen[each.id], seen[other.id])) > _CUT:
             best = min(best or (other.said_at, other.id), (other.said_at, other.id))
