@@ -28,7 +28,7 @@ FROM made
 async def fill(shelves: Any, person: UUID, count: int, away: float) -> None:
     """Write memories whose vectors point towards where `away` is 0.5 from."""
     async with shelves.open(subject=person) as conn:
-        await conn.execute(FILL, person, count, away)
+        await conn.execute(FILL, person, count, away, timeout=60)
 
 
 async def nearest(shelves: Any, query: list[float], limit: int) -> set[UUID]:
@@ -40,7 +40,7 @@ async def nearest(shelves: Any, query: list[float], limit: int) -> set[UUID]:
 async def test_a_search_returns_k_of_k_among_other_peoples_memories(
     shelves: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await fill(shelves, uuid4(), 1500, 0.9)
+    await fill(shelves, uuid4(), 400, 0.9)
     # One's few lie far from the query, the crowd's close: a filter after the index would find none of one's own.
     await fill(shelves, shelves.subject, 60, 0.1)
     for exact_most in (searching.EXACT_ROWS_MAX, 0):
@@ -51,11 +51,11 @@ async def test_a_search_returns_k_of_k_among_other_peoples_memories(
 async def test_a_long_list_is_searched_by_index_and_still_whole(
     shelves: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await fill(shelves, uuid4(), 900, 0.5)
-    await fill(shelves, shelves.subject, 600, 0.5)
+    await fill(shelves, uuid4(), 300, 0.5)
+    await fill(shelves, shelves.subject, 300, 0.5)
     query = [((number * 7919) % 100) / 100 - 0.5 for number in range(384)]
     exact = await nearest(shelves, query, 50)
-    monkeypatch.setattr(searching, "EXACT_ROWS_MAX", 500)
+    monkeypatch.setattr(searching, "EXACT_ROWS_MAX", 100)
     by_index = await nearest(shelves, query, 50)
     assert len(by_index) == 50
     assert len(by_index & exact) >= 45
