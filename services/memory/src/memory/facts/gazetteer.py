@@ -1,7 +1,8 @@
 """Names that are known beforehand: first names, countries and cities. Read once, at the first use.
 
-Fifty thousand names as Python strings would weigh 7 MB in a worker that may have 45. So they are kept as one sorted text
-of half a megabyte, in which a name is found by halving.
+Sixty thousand names as Python strings would weigh 7 MB in a worker that may have 45, and a set of them while it is made
+as much again. So they are kept as their checksums, sorted: 4 bytes each. That a word is taken for a name because the two
+have one checksum happens to one word in 70,000.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
+from zlib import crc32
 
 from memory.facts.words import COMMON, NEVER
 
@@ -45,72 +47,67 @@ _MORE_PLACES = """
 
 
 class Names:
-    """A set of names in one text: small, and quick enough to look a few of them up."""
+    """A set of names by their checksums. Made from any number of names without holding them."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        encoded = sorted({name.encode() for name in names if "\n" not in name})
-        self._text = b"\n".join(encoded)
-        self._starts = array("I")
-        at = 0
-        for name in encoded:
-            self._starts.append(at)
-            at += len(name) + 1
-
-    def __len__(self) -> int:
-        return len(self._starts)
+        sums = array("I", (crc32(name.encode("utf-8", "surrogatepass")) for name in names))
+        self._sums = array("I", sorted(sums))
 
     def __contains__(self, name: str) -> bool:
-        wanted = name.encode()
-        place = bisect_left(self._starts, wanted, key=self._at)
-        return place < len(self._starts) and self._at(self._starts[place]) == wanted
-
-    def _at(self, start: int) -> bytes:
-        end = self._text.find(b"\n", start)
-        return self._text[start:] if end < 0 else self._text[start:end]
+        wanted = crc32(name.encode("utf-8", "surrogatepass"))
+        place = bisect_left(self._sums, wanted)
+        return place < len(self._sums) and self._sums[place] == wanted
 
 
 @lru_cache(maxsize=1)
 def first_names() -> Names:
     """Return first names of some forty languages, casefolded, without those that are common words."""
-    words = _common_words()
-    found: set[str] = {*_MORE_NAMES}
+    return Names(
+        name
+        for name in _listed_first_names(common_words())
+        if len(name) > 2 and name not in NEVER and name not in _NOT_NAMES
+    )
+
+
+def _listed_first_names(words: Names) -> Iterator[str]:
+    yield from _MORE_NAMES
     # "Bet" and "Hang" are names somewhere and words in English; "Karen" and "John" are names in many places.
     languages: dict[str, set[str]] = {}
     for language, data in _datasets("person.json"):
-        for name in _first_names(data):
-            folded = name.casefold()
-            if folded in words:
-                languages.setdefault(folded, set()).add(language.partition("-")[0])
-            elif len(folded) > 2:
-                found.add(folded)
-    found.update(name for name, where in languages.items() if len(where) >= LANGUAGES_MIN)
-    return Names(name for name in found if name not in NEVER and name not in _NOT_NAMES)
+        names: Any = data.get("names", {})
+        for some in names.values() if isinstance(names, dict) else [names]:
+            for name in cast(Iterable[str], some):
+                folded = name.casefold()
+                if folded in words:
+                    languages.setdefault(folded, set()).add(language.partition("-")[0])
+                else:
+                    yield folded
+    yield from (name for name, where in languages.items() if len(where) >= LANGUAGES_MIN)
 
 
 @lru_cache(maxsize=1)
 def places() -> Names:
     """Return countries and cities, casefolded."""
-    words = _common_words()
-    airports, great = _cities()
-    found: set[str] = {*great, *_MORE_PLACES}
-    american: set[str] = set()
-    towns: set[str] = set(airports)
-    for _, data in _datasets("address.json"):
-        country: Any = data.get("country", {})
-        found.update(name.casefold() for name in cast(Iterable[str], country.get("name", ())))
-        cities = {name.casefold() for name in cast(Iterable[str], data.get("city", ()))}
-        # American towns bear every word of the dictionary.
-        if country.get("current_locale") == "United States":
-            american = cities
-        else:
-            towns |= cities
-    found |= {town for town in towns if len(town) > 3 and town not in words}
-    found |= airports & american
     return Names(
         name
-        for name in found
+        for name in _listed_places(common_words())
         if name not in COMMON and name not in NEVER and name not in _NO_PLACES
     )
+
+
+def _listed_places(words: Names) -> Iterator[str]:
+    airports, great = _cities()
+    yield from (*_MORE_PLACES, *great)
+    yield from (city for city in airports if len(city) > 3 and city not in words)
+    for _, data in _datasets("address.json"):
+        country: Any = data.get("country", {})
+        yield from (name.casefold() for name in cast(Iterable[str], country.get("name", ())))
+        american = country.get("current_locale") == "United States"
+        for name in cast(Iterable[str], data.get("city", ())):
+            city = name.casefold()
+            # American towns bear every word of the dictionary: those count that have an airport.
+            if city in airports if american else len(city) > 3 and city not in words:
+                yield city
 
 
 @lru_cache(maxsize=1)
@@ -128,12 +125,8 @@ def _datasets(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 @lru_cache(maxsize=1)
 def common_words() -> Names:
     """Return six thousand common English words: names of persons and places that all know are among them."""
-    return Names(_common_words())
-
-
-def _common_words() -> frozenset[str]:
     words = next(data["words"] for language, data in _datasets("text.json") if language == "en")
-    return COMMON.union(word.casefold() for word in cast(Iterable[str], words))
+    return Names((*COMMON, *(word.casefold() for word in cast(Iterable[str], words))))
 
 
 def _folder(package: str) -> Path:
@@ -142,12 +135,6 @@ def _folder(package: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise ModuleNotFoundError(package)
     return Path(found.submodule_search_locations[0])
-
-
-def _first_names(data: dict[str, Any]) -> Iterator[str]:
-    names: Any = data.get("names", {})
-    for some in names.values() if isinstance(names, dict) else [names]:
-        yield from cast(Iterable[str], some)
 
 
 def _cities() -> tuple[set[str], set[str]]:
