@@ -19,6 +19,7 @@ from memory.exchange.decide import Outcome, Standing, Tally, Verdict, decide
 from memory.exchange.record import Incoming, Record, Seal, Tie, text_digest
 from memory.exchange.store import BATCH, ExchangeStore
 from memory.library import now
+from memory.writing.store import pipeline
 
 if TYPE_CHECKING:
     from contracts.identity import Caller
@@ -326,17 +327,20 @@ class Batch:
 
     async def _write(self, run: Run, tier: Tier, records: Sequence[Record]) -> None:
         shelf = self._library.shelf(tier)
+        subject, entries = run.caller.subject, [record.entry for record in records]
         async with shelf.pool.as_caller(run.caller) as conn:
+            for entry in entries:
+                await _check_room(conn, shelf, None, entry)
+            await shelf.insert_many(conn, entries)
             for record in records:
-                await _check_room(conn, shelf, None, record.entry)
-                await shelf.insert(conn, record.entry)
                 if record.origins and tier is not Tier.SACRED:
                     await self._store.put_origins(conn, record.entry, record.origins)
             await shelf.step_out(conn)
-            await shelf.note_subject(conn, run.caller.subject)
-            for record in records:
-                await shelf.put_pending(conn, record.entry)
-                await shelf.announce(conn, record.entry.id, run.caller.subject, tier, "remembered")
+            await shelf.note_subject(conn, subject)
+            books = pipeline(tier)
+            await books.put(conn, subject, tier, [(entry.id, entry.revision) for entry in entries])
+            ids = [entry.id for entry in entries]
+            await books.announce(conn, ids, subject, tier, "remembered", shelf.on_announce)
 
     async def _edit(self, run: Run, row: Row, ident: UUID) -> Verdict:
         """Carry out an edit if it is still one, now that nobody else changes the memory."""

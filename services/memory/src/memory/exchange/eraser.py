@@ -7,6 +7,7 @@ gone before it is. What tables there are is read from the catalog, so that a tab
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from memory.errors import Busy
 from memory.exchange.errors import ForgetTooMany
 from memory.exchange.store import statement, text_for
 from memory.rows import count
+from memory.writing.store import pipeline
 
 if TYPE_CHECKING:
     from kit.pool import Connection
@@ -34,6 +36,7 @@ ROLE = "lares_app"
 PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
 # A memory may be part of summaries, and those of further ones; a house in which more hang on one is out of joint.
 TOGETHER_MAX = 5000
+CACHE_PAUSES_S = (0.05, 0.2, 0.5)
 # What a store is called in a report; a table that nobody has named goes by its own name.
 NAMES = {
     "memory": "rows",
@@ -231,20 +234,26 @@ class Eraser:
                 buried = gone
             if buried:
                 await conn.execute(text_for("bury_all", _books(tier)), subject, buried, tier.value)
-            for ident in gone:
-                await shelf.announce(conn, ident, subject, tier, "forgotten")
+            books = pipeline(tier)
+            await books.announce(conn, gone, subject, tier, "forgotten", shelf.on_announce)
 
     async def _drop_caches(self, subject: UUID) -> bool:
-        """Drop what caches hold; say whether all of them did."""
-        dropped = True
-        for cache in self._caches:
+        """Drop what caches hold; say whether all of them did, within a few tries."""
+        dropped = [await self._drop(cache, subject) for cache in self._caches]
+        return all(dropped)
+
+    async def _drop(self, cache: Cache, subject: UUID) -> bool:
+        for pause_s in (*CACHE_PAUSES_S, None):
             try:
                 await cache(subject)
+                return True
             except Exception as error:
-                # The memory is gone whatever a cache does; the report must only not claim more.
-                log.exception("forget.cache_not_dropped", error)
-                dropped = False
-        return dropped
+                if pause_s is None:
+                    # The memory is gone whatever a cache does; the report must only not claim more.
+                    log.exception("forget.cache_not_dropped", error)
+                    return False
+                await asyncio.sleep(pause_s)
+        return False
 
     async def _count(self, conn: Connection, tier: Tier, ids: list[UUID]) -> Counter[str]:
         counted: Counter[str] = Counter()
