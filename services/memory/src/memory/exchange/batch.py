@@ -15,7 +15,7 @@ from kit.errors import KitError
 from kit.pool import PERSON, DataUnavailable
 
 from memory.domain import HOME, PRIVACY, Entry, allowed_tiers, expiry
-from memory.exchange.decide import Outcome, Standing, Tally, Verdict, decide
+from memory.exchange.decide import Found, Outcome, Standing, Tally, Verdict, decide
 from memory.exchange.record import Incoming, Record, Seal, Tie, text_digest
 from memory.exchange.store import BATCH, ExchangeStore
 from memory.library import now
@@ -67,29 +67,6 @@ class Run:
         # Only the person's own session brings ids back: a token cannot tell where the memory stands by now.
         return (
             ident if ours and self.caller.kind == PERSON else uuid5(self.caller.subject, ident.hex)
-        )
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the house has for a batch's ids."""
-
-    entries: dict[UUID, Entry] = field(default_factory=dict)
-    merged: set[UUID] = field(default_factory=set)
-    forgotten: set[UUID] = field(default_factory=set)
-    hidden: set[UUID] = field(default_factory=set)
-
-    def standing(self, ident: UUID) -> Standing:
-        return Standing(
-            self.entries.get(ident), ident in self.merged, ident in self.forgotten | self.hidden
-        )
-
-    def knows(self, ident: UUID) -> bool:
-        return (
-            ident in self.entries
-            or ident in self.merged
-            or ident in self.forgotten
-            or ident in self.hidden
         )
 
 
@@ -197,9 +174,9 @@ class Batch:
         run.namespaces_added.add(name)
         return True
 
-    async def _look_up(self, run: Run, idents: set[UUID]) -> _Found:
+    async def _look_up(self, run: Run, idents: set[UUID]) -> Found:
         """Return what stands for these ids, and for those that this person's imports make of them."""
-        found = _Found()
+        found = Found()
         if not idents:
             return found
         subject = run.caller.subject
@@ -220,7 +197,7 @@ class Batch:
         found.hidden = anywhere - found.entries.keys()
         return found
 
-    def _decide(self, run: Run, row: Row, found: _Found) -> tuple[UUID, Verdict]:
+    def _decide(self, run: Run, row: Row, found: Found) -> tuple[UUID, Verdict]:
         raw = row.incoming.id or UUID(int=0)
         made = uuid5(run.caller.subject, raw.hex)
         ident = next(

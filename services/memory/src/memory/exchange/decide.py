@@ -44,6 +44,31 @@ class Standing:
     forgotten: bool = False
 
 
+@dataclass(slots=True)
+class Found:
+    """What the house has for a batch's ids."""
+
+    entries: dict[UUID, Entry] = field(default_factory=dict)
+    merged: set[UUID] = field(default_factory=set)
+    forgotten: set[UUID] = field(default_factory=set)
+    hidden: set[UUID] = field(default_factory=set)
+
+    def standing(self, ident: UUID) -> Standing:
+        """Return what is known of one id."""
+        return Standing(
+            self.entries.get(ident), ident in self.merged, ident in self.forgotten | self.hidden
+        )
+
+    def knows(self, ident: UUID) -> bool:
+        """Say whether anything is known of it."""
+        return (
+            ident in self.entries
+            or ident in self.merged
+            or ident in self.forgotten
+            or ident in self.hidden
+        )
+
+
 def decide(incoming: Incoming, standing: Standing, *, resurrect: bool) -> Verdict:
     """Decide for a row with an id.
 
