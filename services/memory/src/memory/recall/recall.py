@@ -20,6 +20,8 @@ from memory.recall.asked import passes, read_filters
 from memory.recall.question import names_in, read
 from memory.recall.rank import Ranked, merged, rank, replacing
 from memory.recall.speakers import speakers
+from memory.supersede.evidence import sought
+from memory.supersede.store import noticed
 
 if TYPE_CHECKING:
     from contracts.identity import Caller
@@ -94,6 +96,8 @@ class Recall:
             found, corpus = look.outcome()
             # While a memory moves, the more private copy is the memory.
             found = [each for each in found if each.id not in asking.sealed]
+            if Tier.SENSITIVE in tiers:
+                found = await noticed(conn, found)
             ranked = merged(
                 rank(asking.question, found, corpus, asking.asked_at, named),
                 self._among_sealed(asking, vector),
@@ -107,7 +111,9 @@ class Recall:
 
     async def _embed(self, asking: Asking) -> Sequence[float] | None:
         try:
-            vector = await self._embedder.query(asking.question.bare, self._embed_timeout_s)
+            vector = await self._embedder.query(
+                sought(asking.question.bare, asking.asked_at), self._embed_timeout_s
+            )
         except (EmbedderUnavailable, EmbeddingRefused):
             vector = None
         # A vector of another model than the one asked for before: the model was changed in between.

@@ -95,13 +95,18 @@ def _order(chain: Sequence[Standing], when: When) -> list[Standing]:
         gone = [each for each in by_time if each.superseded_by is not None]
         current = [each for each in by_time if each.superseded_by is None]
         return sorted(gone, key=lambda each: (-each.score, each.id)) + current
-    return sorted(chain, key=lambda each: (-_overlap(each, when), -each.since.timestamp(), each.id))
+    # Two that stood about as long side by side are of two matters: then the better answer.
+    return sorted(
+        chain,
+        key=lambda each: (-_overlap(each, when), -each.score, -each.since.timestamp(), each.id),
+    )
 
 
 def _overlap(each: Standing, when: When) -> float:
-    """Return for how much of the time asked for it stood, in seconds; what ended before has less than nothing."""
+    """Return for how many tenths of the time asked for it stood; what was over by then has less than none."""
     if when.since is None or when.until is None:
         return 0.0
     start = max(each.since, when.since)
     end = min(each.valid_to, when.until) if each.valid_to is not None else when.until
-    return (end - start).total_seconds()
+    whole = max((when.until - when.since).total_seconds(), 1.0)
+    return round(max(-1.0, (end - start).total_seconds() / whole), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kit.pool import Connection
 
     from memory.domain import Entry
+    from memory.finding import Candidate
 
 _STATEMENTS = sql.load(Path(__file__).with_name("queries.sql"))
 SLOT_MATES_MAX = 40
@@ -62,10 +64,21 @@ async def hidden(conn: Connection, ids: Sequence[UUID], new_id: UUID) -> list[Ma
     return [_mark(row) for row in await conn.fetch(text_of("hidden"), list(ids), new_id)]
 
 
-async def hidden_of(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, datetime]]:
-    """Return by memory what replaced it as far as this caller may notice, and until when it held."""
-    rows = await conn.fetch(text_of("hidden_of"), list(ids))
-    return {row["old_id"]: (row["new_id"], row["valid_to"]) for row in rows}
+async def noticed(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates with the marks that only readers of what is sensitive may notice."""
+    ids = [each.id for each in found if each.superseded_by is None]
+    rows = await conn.fetch(text_of("hidden_of"), ids) if ids else []
+    by = {row["old_id"]: row for row in rows}
+    return [
+        replace(
+            each,
+            superseded_by=by[each.id]["new_id"],
+            valid_to=each.valid_to or by[each.id]["valid_to"],
+        )
+        if each.id in by
+        else each
+        for each in found
+    ]
 
 
 async def mark(
