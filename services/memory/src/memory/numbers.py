@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from kit import logs
 from kit.errors import KitError
 
+from memory.index.upkeep import sizes
+
 if TYPE_CHECKING:
     from kit.clock import Clock
     from kit.metrics import Metrics
@@ -34,6 +36,11 @@ class Numbers:
         self.pending = metrics.gauge(
             "pending_embeddings", "Memories not yet found by meaning, by store.", ("store",)
         )
+        self.bytes = metrics.gauge(
+            "stored_bytes",
+            "What texts, vectors and the index of words take on the disk.",
+            ("part",),
+        )
 
 
 async def watch(library: Library, numbers: Numbers, clock: Clock) -> None:
@@ -43,6 +50,9 @@ async def watch(library: Library, numbers: Numbers, clock: Clock) -> None:
             for store, shelf in (("plain", library.plain), ("sacred", library.sacred)):
                 async with shelf.pool.own(read_only=True) as conn:
                     numbers.pending.labels(store).set(await shelf.count_pending(conn))
+            async with library.plain.pool.own(read_only=True) as conn:
+                for part, size in await sizes(conn):
+                    numbers.bytes.labels(part).set(size)
         except KitError as error:
             log.warning("numbers.waiting", code=error.code)
         await clock.sleep(WATCH_SECONDS)

@@ -60,17 +60,18 @@ LIMIT $2;
 -- role: lares_app
 -- database: lares
 -- Which memories the filters let through, as long as they are few.
-SELECT m.seq FROM convenience.memory AS m
-WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
-  AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
-  AND ($2::text[] IS NULL OR m.level = ANY ($2))
-  AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
-  AND ($4::text[] IS NULL OR m.thread = ANY ($4))
-  AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
-  AND ($6::timestamptz IS NULL OR m.happened_at < $6)
-  AND ($8::boolean OR m.superseded_by IS NULL)
-  AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
-LIMIT $10;
+SELECT coalesce(array_agg(seq), '{}') AS seqs
+FROM (SELECT m.seq FROM convenience.memory AS m
+      WHERE (m.archived_at IS NULL AND (m.expires_at IS NULL OR m.expires_at > now()) OR $7::boolean)
+        AND ($1::text[] IS NULL OR m.namespace = ANY ($1))
+        AND ($2::text[] IS NULL OR m.level = ANY ($2))
+        AND ($3::text[] IS NULL OR m.source_kind = ANY ($3))
+        AND ($4::text[] IS NULL OR m.thread = ANY ($4))
+        AND ($5::timestamptz IS NULL OR m.happened_at >= $5)
+        AND ($6::timestamptz IS NULL OR m.happened_at < $6)
+        AND ($8::boolean OR m.superseded_by IS NULL)
+        AND ($9::uuid[] IS NULL OR m.id = ANY ($9))
+      LIMIT $10) AS few;
 
 -- name: at_hand
 -- role: lares_app
@@ -82,6 +83,19 @@ JOIN convenience.memory_vector AS v ON v.memory_id = m.id AND v.model = $1::smal
 WHERE m.level <> 'knowledge' AND m.level IN ('session', 'working') AND m.archived_at IS NULL
   AND ($2::uuid[] IS NULL OR m.id = ANY ($2))
 LIMIT $3;
+
+-- name: sizes
+-- role: svc_memory
+-- database: lares
+-- From the catalogs: nobody's rows are looked at.
+SELECT CASE class.relname WHEN 'memory' THEN 'texts' WHEN 'memory_vector' THEN 'vectors' ELSE 'words' END AS part,
+       sum(pg_total_relation_size(class.oid))::bigint AS bytes
+FROM pg_class AS class
+JOIN pg_namespace AS schema ON schema.oid = class.relnamespace
+WHERE schema.nspname IN ('convenience', 'sensitive')
+  AND class.relname IN ('memory', 'memory_vector', 'posting', 'posting_fresh', 'posting_total')
+GROUP BY part
+LIMIT 3;
 
 -- name: merge
 -- role: lares_app

@@ -38,10 +38,14 @@ SCAN_MAX = 40_000
 # The columns of what a statement answers, after the name of the tier.
 _OF, _SIDE, _VECTOR, _SEQ, _ID, _TEXT = range(1, 7)
 _TIERS = {tier.value: tier for tier in PLAIN}
-# One plan for all: planning anew costs as much as most of these statements.
+# One plan for all: planning anew costs as much as most of these statements. Not where filters leave little: a plan for
+# any filter could use the index of none.
+_PLANS = {
+    False: "SET LOCAL plan_cache_mode = force_generic_plan",
+    True: "SET LOCAL plan_cache_mode = force_custom_plan",
+}
 _SETTINGS = (
-    "SET LOCAL plan_cache_mode = force_generic_plan;"
-    f" SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = strict_order;"
+    f"SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = strict_order;"
     f" SET LOCAL hnsw.max_scan_tuples = {SCAN_MAX}"
 )
 
@@ -97,7 +101,7 @@ class Search:
         """Find by words. It also decides how the vector arm will go, so it runs first, and without terms too."""
         if not self._tiers:
             return
-        await conn.execute(_SETTINGS)
+        await conn.execute(f"{_PLANS[_narrow(self._filters)]}; {_SETTINGS}")
         if self._filters.entities is not None:
             self._ids = await self._naming(conn, self._filters.entities)
         asked = list(dict.fromkeys(terms))[:TERMS_MAX]
@@ -183,11 +187,9 @@ class Search:
             self._exact = sum(each.rows for each in self._said.values()) <= EXACT_ROWS_MAX
             return
         rows = await conn.fetch(self._statement("passing"), *self._arguments(), EXACT_ROWS_MAX + 1)
-        if len(rows) <= EXACT_ROWS_MAX:
+        if sum(len(row["seqs"]) for row in rows) <= EXACT_ROWS_MAX:
             self._exact = True
-            self._passing = {tier: [] for tier in self._tiers}
-            for row in rows:
-                self._passing[_TIERS[row["tier"]]].append(row["seq"])
+            self._passing = {_TIERS[row["tier"]]: row["seqs"] for row in rows}
 
     async def _read(self, conn: Connection, best: Sequence[tuple[Tier, int, float]]) -> int:
         """Read what the filters let through of `best`, and its neighbours; return how many of `best` that were."""
@@ -203,11 +205,12 @@ class Search:
 
     async def _read_on(self, conn: Connection, passed: int) -> None:
         """Walk on through what shares words, until enough of it passes or there is no more."""
-        ranked = postings.best(self._said, POSTINGS_MAX * len(self._tiers))
-        start, step = self._limit, self._limit * 8
-        while start < len(ranked) and passed < self._limit:
-            passed += await self._read(conn, ranked[start : start + step])
-            start, step = start + step, step * 4
+        start, most, ranked = self._limit, self._limit * 8, self._limit
+        while ranked >= start and passed < self._limit:
+            best = postings.best(self._said, most)
+            ranked = len(best)
+            passed += await self._read(conn, best[start:])
+            start, most = most, most * 4
 
     async def _at_hand(
         self, conn: Connection, vector: Sequence[float], ranked: Sequence[tuple[Tier, int, float]]

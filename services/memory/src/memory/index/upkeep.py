@@ -12,6 +12,8 @@ from kit import logs
 from memory.index import statements
 
 if TYPE_CHECKING:
+    from kit.pool import Connection
+
     from memory.levels.chores import Desk
     from memory.plain import PlainShelf
     from memory.settings import StoreSettings
@@ -41,6 +43,11 @@ async def merge_postings(desk: Desk) -> None:
                     break
     if merged:
         log.info("index.merged", blocks=merged)
+
+
+async def sizes(conn: Connection) -> list[tuple[str, int]]:
+    """Return how many bytes the texts, the vectors and the index of words take, of all people together."""
+    return [(row["part"], row["bytes"]) for row in await conn.fetch(statements.NAMED.sizes)]
 
 
 async def rebuild(shelf: PlainShelf) -> int:
