@@ -227,7 +227,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM convenience.mention AS other WHERE other.entity_id = entity.id)
         ORDER BY entity.id
     LOOP
-        -- Read one by one: an orphan that went before may have been this one's parent, or its heir's.
+        -- Read one by one: an orphan that went before may have been the parent of this one, or of the heir.
         SELECT entity.merged_into INTO parent FROM convenience.entity WHERE entity.id = orphan_id;
         SELECT entity.id INTO heir FROM convenience.entity
         WHERE entity.merged_into = orphan_id ORDER BY entity.created_at, entity.id LIMIT 1;
@@ -274,7 +274,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM sensitive.mention AS other WHERE other.entity_id = entity.id)
         ORDER BY entity.id
     LOOP
-        -- Read one by one: an orphan that went before may have been this one's parent, or its heir's.
+        -- Read one by one: an orphan that went before may have been the parent of this one, or of the heir.
         SELECT entity.merged_into INTO parent FROM sensitive.entity WHERE entity.id = orphan_id;
         SELECT entity.id INTO heir FROM sensitive.entity
         WHERE entity.merged_into = orphan_id ORDER BY entity.created_at, entity.id LIMIT 1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -118,3 +119,39 @@ async def test_a_merged_memory_gives_what_it_said_to_its_survivor(facts: Any) ->
     assert await facts.fetch("SELECT id, name FROM convenience.entity ORDER BY name") == entities
     said = await facts.fetch("SELECT chain, count(*) FROM convenience.fact GROUP BY 1")
     assert dict(said)["lives_in||"] == 1
+
+
+async def test_two_workers_at_once_make_nobody_twice(facts: Any) -> None:
+    kept = [await facts.write(f"My sister Joana met Bruno {number} times.") for number in range(8)]
+
+    await asyncio.gather(
+        *(
+            facts.extraction()(facts.subject, Tier.CONVENIENCE, part)
+            for part in (kept[:4], kept[4:], kept)
+        )
+    )
+
+    names = await facts.fetch("SELECT name FROM convenience.entity ORDER BY name")
+    assert [row[0] for row in names] == ["Bruno", "Joana", "me"]
+    assert (await facts.rows())["fact"] == len(kept)
+    assert await facts.fetch("SELECT * FROM memory.pending_extraction") == []
+
+
+async def test_a_new_version_of_the_extractors_reads_everything_anew(
+    facts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await facts.remember(f"I met Bruno {number} times.")
+    async with facts.pool.own() as conn:
+        await conn.execute(
+            "INSERT INTO memory.subject (subject_id) VALUES ($1) ON CONFLICT DO NOTHING",
+            facts.subject,
+        )
+    await facts.extraction().once()
+    await facts.fetch("DELETE FROM convenience.mention")
+    assert await facts.extraction().once() == 0
+
+    monkeypatch.setattr("memory.facts.job.VERSION", "rules/next")
+    assert await facts.extraction().once() == 5
+    assert set(await facts.names()) == {"me", "Bruno"}
+    assert await facts.extraction().once() == 0

@@ -172,7 +172,7 @@ def _run(words: list[_Word], at: int) -> int:
     while end < len(words) and end - at < WORDS_MAX:
         if words[end - 1].low.endswith("'s"):
             break
-        if _names(words[end]) or (words[end].text.isdigit() and len(words[end].text) <= 3):
+        if _names(words[end]) or _numbers(words, end):
             end += 1
         elif (
             words[end].low in _LINK
@@ -184,6 +184,12 @@ def _run(words: list[_Word], at: int) -> int:
         else:
             break
     return end
+
+
+def _numbers(words: list[_Word], at: int) -> bool:
+    """Whether the word is the number of a thing, as in "iPhone 15"; a person has none."""
+    number = words[at].text
+    return number.isdigit() and len(number) <= 3 and words[at - 1].low not in first_names()
 
 
 def _read_run(words: list[_Word], at: int, until: int, amid: set[str]) -> list[Tagged]:
