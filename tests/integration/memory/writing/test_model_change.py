@@ -52,13 +52,7 @@ async def test_recall_stays_up_and_switches_at_once_though_the_worker_is_killed(
     ada: Any, eye: Any, model: Any, memory_house: Any, until: Any
 ) -> None:
     await written(ada, eye, memory_house, until, 100)
-    assert await status(ada) == {
-        "active": {"name": "minilm-l6-v2", "dimensions": 384},
-        "building": None,
-        "done": 0,
-        "total": 0,
-        "problem": None,
-    }
+    assert (await status(ada))["active"] == {"name": "minilm-l6-v2", "dimensions": 384}
     model.slow_seconds = 0.4
     worker = memory_house.worker(**NEW)
     worker.start()
