@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
+from celery import signals
 from kit import logs
 from kit.bus import Broker
 from kit.health import Health
@@ -28,6 +30,15 @@ app = celery_app(
     restore_s=1,
     concurrency=1,
 )
+
+
+if "TEST_DEAF" in os.environ:
+    app.stalled_s = 5.0
+
+    @signals.worker_ready.connect(weak=False)
+    def deaf(sender: Any, **_: Any) -> None:
+        """Take nothing any more, with a loop that turns: as after a connection that broke unheard."""
+        sender.cancel_task_queue("jobs")
 
 
 def write(line: str) -> None:

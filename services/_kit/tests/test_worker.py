@@ -16,6 +16,7 @@ import pytest
 from celery import Celery
 from kit import trace
 from kit.bus import Broker, BusFull, BusUnavailable, ContentRefused
+from kit.stall import EXIT_STALLED
 from kit.testing.data import Valkey
 from kit.worker import celery_app, enqueue, job
 
@@ -188,6 +189,19 @@ def test_a_worker_outlives_a_restart_of_valkey(
     valkey.wait()
     enqueue(app, "test.quick", memory_id="m-2")
     workers.wait_for("quick m-2")
+
+
+@pytest.mark.integration
+def test_a_worker_that_takes_nothing_though_there_is_something_ends_and_the_next_one_takes_it(
+    workers: Workers, app: Celery
+) -> None:
+    deaf = workers.start(TEST_DEAF="1")
+    workers.wait_for("opened")
+    enqueue(app, "test.quick", memory_id="m-1")
+    assert deaf.wait(40) == EXIT_STALLED
+    assert '"worker.stalled"' in workers.log.read_text()
+    workers.start()
+    workers.wait_for("quick m-1")
 
 
 @pytest.mark.integration

@@ -31,6 +31,7 @@ from celery.exceptions import Reject
 from kit import ids, logs, trace
 from kit.bus.errors import BusDenied, BusFull, BusUnavailable
 from kit.errors import KitError
+from kit.stall import STALLED_SECONDS, Tally, watch
 
 if TYPE_CHECKING:
     from kit.bus import Broker
@@ -41,6 +42,7 @@ CHARS_MAX = 64
 BYTES_MAX = 2048
 # A batch is one list of ids, and small enough that its job is soon done.
 IDS_MAX = 32
+QUEUE = "jobs"
 _ALIVE_S_MAX = 40.0
 _TICK_S = 5.0
 _BACKOFF_S_MAX = 30.0
@@ -83,6 +85,8 @@ class JobsApp(Celery):
         self.visibility_s = visibility_s
         # Where jobs run, while `serve` does.
         self.jobs_loop: asyncio.AbstractEventLoop | None = None
+        self.tally = Tally()
+        self.stalled_s = STALLED_SECONDS
         self._broker = broker
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -92,6 +96,10 @@ class JobsApp(Celery):
         plain = json.loads(_checked(name, kwargs or {}))
         headers = {"traceparent": trace.outgoing(), **(options.pop("headers", None) or {})}
         return super().send_task(name, args=(), kwargs=plain, headers=headers, **options)
+
+    async def watch(self) -> None:
+        """End the process when it has stopped taking jobs, until cancelled (`kit.stall`)."""
+        await watch(self._broker, f"{self.main}:celery:{QUEUE}", self.tally, self.stalled_s)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """Return a connection as the service's user, whose password is in no address that could be printed."""
@@ -142,7 +150,7 @@ def celery_app(
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_limit=2,
-        task_default_queue="jobs",
+        task_default_queue=QUEUE,
         task_create_missing_queues=False,
         task_serializer="json",
         accept_content=["json"],
@@ -215,7 +223,8 @@ def _attempt(
     begun = time.monotonic()
     attempt = task.request.retries + 1
     try:
-        _on_loop(app, work, kwargs, seconds_max)
+        with app.tally:
+            _on_loop(app, work, kwargs, seconds_max)
     except Exception as error:
         if attempt >= tries_max:
             log.exception("job.given_up", error, job=name, tries=attempt, **kwargs)
@@ -275,7 +284,7 @@ def serve(app: JobsApp, lifespan: Lifespan, *, health: Health | None = None) -> 
     steps["worker"].add(_tick_step(alive))
     with _Loop() as loop:
         app.jobs_loop = loop.loop
-        opened = loop.run(_enter(lifespan, health, alive))
+        opened = loop.run(_enter(app, lifespan, health, alive))
         try:
             return _work(app)
         finally:
@@ -284,10 +293,12 @@ def serve(app: JobsApp, lifespan: Lifespan, *, health: Health | None = None) -> 
 
 
 async def _enter(
-    lifespan: Lifespan, health: Health | None, alive: _Alive
+    app: JobsApp, lifespan: Lifespan, health: Health | None, alive: _Alive
 ) -> contextlib.AsyncExitStack:
     stack = contextlib.AsyncExitStack()
     await stack.enter_async_context(lifespan())
+    watching = asyncio.create_task(app.watch())
+    stack.callback(watching.cancel)
     if health is not None:
         health.register("jobs", alive.ping)
         await stack.enter_async_context(health.beating())
