@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from memory.facts.fact import ExtractedFact
 from memory.facts.patterns import NAME
 from memory.facts.predicates import ROLE_NAMES, ROLES, SELF, fold
-from memory.supersede.reading import stem, stems
+from memory.supersede.words import stem, stems
 
 _COUPLE = ("spouse", "dating", "girlfriend", "boyfriend", "wife", "husband", "partner", "fiance")
 # First match wins: the narrower before the wider.

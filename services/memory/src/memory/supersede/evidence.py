@@ -12,21 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from memory.facts.predicates import SELF
 from memory.facts.times import spans
 from memory.supersede.asks import Asked, answers, asked
-from memory.supersede.decide import (
-    ASKED,
-    Limits,
-    kind_of,
-    ratio_of,
-    replaces,
-    same_people,
-    weighty_of,
-    who_of,
-)
-from memory.supersede.reading import SELF, Reading, stem, stems
+from memory.supersede.decide import ASKED, Limits, kind_of, replaces, who_of
+from memory.supersede.people import ratio_of, same_people, weighty_of
+from memory.supersede.reading import Reading
 from memory.supersede.topics import shared, topics
 from memory.supersede.when import Kind, When, asking
+from memory.supersede.words import stem, stems
 
 _WHEN = re.compile(
     r"\b(?:when|what\s+time|which\s+day|what\s+day|on\s+which|on\s+what|which\s+evening)\b", re.I

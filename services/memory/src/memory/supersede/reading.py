@@ -7,7 +7,6 @@ a time, a sum, a code, a name. Two memories of one topic with different values o
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,224 +14,10 @@ from datetime import datetime
 from memory.facts.clauses import Clause, Mood
 from memory.facts.extract import facts_of
 from memory.facts.fact import ExtractedFact
-from memory.facts.predicates import ROLE_NAMES, ROLES, SELF, fold
+from memory.facts.predicates import ROLE_NAMES, ROLES, fold
 from memory.facts.subjects import Subject, subjects
+from memory.supersede.words import PLAIN, SUFFIX, stems
 
-_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-# Words that carry no topic: grammar, and the verbs and adverbs that every topic shares.
-_PLAIN = frozenset(
-    [
-        "a",
-        "about",
-        "after",
-        "again",
-        "all",
-        "almost",
-        "also",
-        "always",
-        "am",
-        "an",
-        "and",
-        "any",
-        "anymore",
-        "are",
-        "around",
-        "as",
-        "at",
-        "away",
-        "back",
-        "be",
-        "because",
-        "been",
-        "before",
-        "being",
-        "between",
-        "both",
-        "but",
-        "by",
-        "came",
-        "can",
-        "cannot",
-        "come",
-        "comes",
-        "could",
-        "did",
-        "do",
-        "does",
-        "doing",
-        "done",
-        "down",
-        "during",
-        "each",
-        "either",
-        "even",
-        "ever",
-        "every",
-        "few",
-        "finally",
-        "for",
-        "from",
-        "get",
-        "gets",
-        "getting",
-        "go",
-        "goes",
-        "going",
-        "gone",
-        "got",
-        "had",
-        "has",
-        "have",
-        "having",
-        "he",
-        "her",
-        "here",
-        "hers",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "instead",
-        "into",
-        "is",
-        "it",
-        "its",
-        "just",
-        "keep",
-        "keeps",
-        "last",
-        "lately",
-        "like",
-        "likes",
-        "made",
-        "make",
-        "makes",
-        "many",
-        "me",
-        "mine",
-        "more",
-        "most",
-        "mostly",
-        "much",
-        "my",
-        "near",
-        "need",
-        "needs",
-        "new",
-        "no",
-        "nor",
-        "not",
-        "now",
-        "of",
-        "off",
-        "often",
-        "old",
-        "on",
-        "once",
-        "one",
-        "only",
-        "onto",
-        "or",
-        "other",
-        "our",
-        "ours",
-        "out",
-        "over",
-        "own",
-        "really",
-        "same",
-        "she",
-        "so",
-        "some",
-        "soon",
-        "still",
-        "such",
-        "take",
-        "takes",
-        "taking",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "thing",
-        "things",
-        "this",
-        "those",
-        "though",
-        "through",
-        "till",
-        "to",
-        "today",
-        "too",
-        "took",
-        "turns",
-        "two",
-        "until",
-        "up",
-        "us",
-        "usually",
-        "very",
-        "was",
-        "we",
-        "well",
-        "went",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "without",
-        "would",
-        "year",
-        "years",
-        "yesterday",
-        "yet",
-        "you",
-        "your",
-        "month",
-        "months",
-        "week",
-        "weeks",
-        "day",
-        "days",
-        "time",
-        "times",
-        "since",
-        "according",
-        "because",
-        "everything",
-        "something",
-        "someone",
-        "spring",
-        "summer",
-        "autumn",
-        "winter",
-        "named",
-        "called",
-        "name",
-        "currently",
-        "actually",
-        "sorry",
-        "correction",
-        "these",
-        "nowadays",
-        "anyway",
-        "longer",
-    ]
-)
 _WEEKDAY = re.compile(r"\b(mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.I)
 _NUMBER_WORDS = {
     word: str(number)
@@ -282,18 +67,6 @@ _ALSO = re.compile(
     r"\b(?:also|too|as\s+well|another|a\s+second|second|in\s+addition|besides|additional|extra|both|one\s+more|other|on\s+top\s+of)\b",
     re.I,
 )
-_SUFFIX = re.compile(r"(?:'s|s'|')$")
-_STEM = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", "e"), ("s", ""))
-_IRREGULAR: Mapping[str, str] = {
-    "lives": "live", "lived": "live", "living": "live", "moved": "move", "moving": "move", "drove": "drive",
-    "drives": "drive", "driving": "drive", "bought": "buy", "sold": "sell", "ate": "eat", "drank": "drink",
-    "taught": "teach", "teaches": "teach", "teaching": "teach", "slept": "sleep", "gym": "gym", "bins": "bin",
-    "drinking": "drink", "smoking": "smoke", "smokes": "smoke", "smoker": "smoke", "cigarettes": "smoke",
-    "kids": "kid", "children": "child", "wives": "wife", "tyres": "tyre", "prescriptions": "prescription",
-    "climbing": "climb", "lessons": "lesson", "favorite": "favourite", "mum": "mother", "mom": "mother",
-    "mum's": "mother", "dad": "father", "apartment": "flat", "number": "number", "mobile": "phone",
-    "grandma": "grandmother", "abuela": "grandmother", "cooking": "cook", "training": "train", "supervises": "supervisor",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,30 +89,6 @@ class Reading:
     planned: bool
     silent: bool
     text: str = field(repr=False, default="")
-
-
-def stem(word: str) -> str:
-    """Return a word as its forms agree: folded, without the commonest endings."""
-    word = _SUFFIX.sub("", unicodedata.normalize("NFKC", word).casefold())
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if len(word) > 4:
-        for ending, instead in _STEM:
-            if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
-                word = word.removesuffix(ending) + instead
-                break
-        if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiouls":
-            word = word[:-1]
-    if len(word) > 3 and word.endswith("e"):
-        word = word[:-1]
-    return word
-
-
-def stems(text: str) -> list[str]:
-    """Return the stems of the words that carry a topic."""
-    return [
-        stem(word) for word in _WORD.findall(text) if _SUFFIX.sub("", word.casefold()) not in _PLAIN
-    ]
 
 
 def read(text: str, speaker: str | None, said_at: datetime) -> Reading:
@@ -389,13 +138,13 @@ def _people(about: list[tuple[Clause, Subject | None]]) -> frozenset[str]:
 def _names(text: str) -> frozenset[str]:
     found: set[str] = set()
     for match in re.finditer(r"(?<![.!?]\s)(?<!^)\b[A-ZÀ-Þ][\w'-]+", text):
-        word = _SUFFIX.sub("", match.group().casefold())
-        if word not in _PLAIN and word != "i":
+        word = SUFFIX.sub("", match.group().casefold())
+        if word not in PLAIN and word != "i":
             found.add(word)
     first = re.match(r"[A-ZÀ-Þ][\w'-]+", text)
     if first:
-        word = _SUFFIX.sub("", first.group().casefold())
-        if word not in _PLAIN and word not in ROLES and word not in ROLE_NAMES:
+        word = SUFFIX.sub("", first.group().casefold())
+        if word not in PLAIN and word not in ROLES and word not in ROLE_NAMES:
             found.add(word)
     return frozenset(found)
 
@@ -445,6 +194,3 @@ def _left(text: str) -> frozenset[str]:
     for match in _LEFT_BEHIND.finditer(text):
         found.update(stems(" ".join(match.group(1).split()[:4])))
     return frozenset(found)
-
-
-__all__ = ["SELF", "Reading", "read", "stem", "stems"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from memory.supersede.reading import stem
+from memory.supersede.words import stem
 
 _WORDS: Mapping[str, str] = {
     "home": "live lives living home house flat apartment studio townhouse bungalow cottage villa condo place moved move moving lease leased settled address residence reside resident roof room rooms dorm hostel airbnb lodging street avenue district quarter neighbourhood suburb village town city country staying stay rental tenant farm ranch cabin boat caravan attic loft",
