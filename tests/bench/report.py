@@ -18,6 +18,8 @@ ORDER = (
     "inference",
     "memory_scale",
     "memory_scale_million",
+    "recall_quality",
+    "recall_learning",
 )
 
 

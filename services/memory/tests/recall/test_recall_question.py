@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory.recall.question import at, names_in, read
+from memory.recall.question import at, names_in, read, told_by
 
 ASKED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SPEAKERS = ["Caroline", "Dr. Ana Silva", "Will", "user", "assistant"]
@@ -102,3 +102,16 @@ def test_any_text_can_be_read(text: str, speakers: list[str]) -> None:
     assert question.text == text
     # What is searched for is never nothing where there was something.
     assert question.bare.strip() or not text.strip()
+
+
+def test_who_speaks_is_read_from_texts_that_begin_alike_and_from_no_heading() -> None:
+    talk = [(None, f"Ana: turn {number}") for number in range(3)]
+    notes = [(None, f"Correction: the door is number {number}") for number in range(5)]
+    once = [(None, "Layoffs: none this year"), ("Rui", "Zoe: is what I said")]
+    assert told_by([*talk, *notes, *once]) == {"Ana"}
+
+
+def test_a_turn_is_of_the_one_before_its_colon() -> None:
+    question = read("What did Ana say?", ["Ana"], ASKED)
+    assert question.concerns(None, "Ana: the tram was late") == 1
+    assert question.concerns("Rui", "Ana: is what I heard") == 0

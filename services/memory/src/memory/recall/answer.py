@@ -11,7 +11,7 @@ from contracts.memory import Recalled, RecallResult, Understood, When
 
 from memory.domain import Entry, Filters
 from memory.presenting import to_memory
-from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of
+from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of, told_by
 from memory.recall.rank import Ranked
 from memory.recall.reasons import reasons
 from memory.supersede.resolve import Standing
@@ -53,7 +53,8 @@ def settled(asking: Asking, ranked: Sequence[Ranked]) -> list[Standing]:
     # What was added for having replaced something has no place yet, and takes one from what it replaced.
     added = [each for each in ranked if not each.evidence]
     best = [each for each in ranked if each.evidence][: max(SETTLED_MAX, asking.limit)]
-    found = [_found(each) for each in [*best, *added]]
+    told = told_by((each.candidate.speaker, each.candidate.text) for each in ranked)
+    found = [_found(each, told) for each in [*best, *added]]
     standings, _ = settle(asking.query, found, asking.asked_at)
     return standings[: asking.limit]
 
@@ -91,9 +92,11 @@ def _understood(asking: Asking) -> Understood:
     return Understood(when=when, names=sorted({*question.named, *asking.names}))
 
 
-def _found(ranked: Ranked) -> Found:
+def _found(ranked: Ranked, told: set[str]) -> Found:
     candidate = ranked.candidate
-    speaker = speaker_of(candidate.speaker, candidate.text)
+    speaker = candidate.speaker
+    if speaker is None and (said := speaker_of(None, candidate.text)) in told:
+        speaker = said
     # What somebody else said is part of a conversation, also where nobody named the thread.
     other = speaker if speaker is not None and folded(speaker) not in ROLES else None
     return Found(

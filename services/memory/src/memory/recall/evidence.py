@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from memory.finding import Candidate, Corpus
-from memory.recall.question import Question, at, speaker_of
+from memory.recall.question import Question, at
 
 # BM25's usual constants, and how much a neighbour's word counts beside one's own.
 K1, B, NEIGHBOUR = 1.2, 0.75, 0.5
@@ -89,7 +89,7 @@ def weigh(question: Question, candidates: Sequence[Candidate], corpus: Corpus) -
                 _around(place, before, after, strength),
                 near[earlier] if earlier >= 0 else 0.0,
                 threads[place],
-                question.concerns(speaker_of(candidate.speaker, candidate.text)),
+                question.concerns(candidate.speaker, candidate.text),
                 _then(span, _happened(candidate)),
                 near[previous] if answers else 0.0,
                 own[previous] if answers else 0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,6 +46,9 @@ _MINE = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b", re.IGNORECASE)
 _NAME = re.compile(r"(?P<name>(?!I\b)[A-Z][\w-]+(?:\s(?!I\b)[A-Z][\w-]+){0,3})(?P<own>['’]s\b)?")
 _SAYS = re.compile(r"([A-Z][\w'.-]{1,30}(?: [A-Z][\w'.-]{1,30})?): \S")
 NAMES_MAX = 8
+# So many texts that begin alike are a conversation.
+_TOLD_LEAST = 3
+_LEADS = frozenset({"correction", "update", "note", "reminder", "fyi", "todo", "warning"})
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _YEARS_BACK_MAX = 50
 
@@ -66,13 +70,12 @@ class Question:
     phrase: str = ""
     any_year: bool = False
 
-    def concerns(self, speaker: str | None) -> float:
+    def concerns(self, speaker: str | None, text: str = "") -> float:
         """Return how much what this one said is what was asked for, 0..1."""
         if self.named:
+            who = speaker_of(speaker, text)
             # Of two who are named neither is meant more than the other.
-            return float(
-                len(self.named) == 1 and speaker is not None and folded(speaker) in self.named
-            )
+            return float(len(self.named) == 1 and who is not None and folded(who) in self.named)
         # The asker's own words stand without a speaker, or under a role.
         return 0.5 * (self.mine and (speaker is None or folded(speaker) in ROLES))
 
@@ -108,6 +111,16 @@ def speaker_of(speaker: str | None, text: str) -> str | None:
         return speaker
     match = _SAYS.match(text)
     return match.group(1) if match else None
+
+
+def told_by(texts: Iterable[tuple[str | None, str]]) -> set[str]:
+    """Return the names that stand before the colon of several texts: once, it may be any word ("Note: buy milk")."""
+    said = Counter(speaker_of(None, text) for speaker, text in texts if speaker is None)
+    return {
+        name
+        for name, times in said.items()
+        if name is not None and times >= _TOLD_LEAST and folded(name) not in _LEADS
+    }
 
 
 def names_in(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from memory.library import Library, now
 from memory.recall import closed
 from memory.recall.answer import Asking, missing, result, settled
 from memory.recall.asked import passes, read_filters
-from memory.recall.question import names_in, read
+from memory.recall.question import names_in, read, told_by
 from memory.recall.rank import Ranked, merged, rank, replacing
 from memory.recall.speakers import speakers
 from memory.supersede.evidence import sought
@@ -81,7 +81,8 @@ class Recall:
         shelf, filters = self._library.plain, asking.filters
         tiers = [tier for tier in PLAIN if tier in filters.tiers]
         async with shelf.pool.as_caller(caller) as conn:
-            _read(asking, await speakers(conn, tiers))
+            names = await speakers(conn, tiers)
+            _read(asking, names)
             # What needs no vector is looked up while the model works.
             embedding = asyncio.create_task(self._embed(asking))
             try:
@@ -98,6 +99,9 @@ class Recall:
             found = [each for each in found if each.id not in asking.sealed]
             if Tier.SENSITIVE in tiers:
                 found = await noticed(conn, found)
+            told = told_by((each.speaker, each.text) for each in found)
+            if told:
+                _read(asking, [*names, *told])
             ranked = merged(
                 rank(asking.question, found, corpus, asking.asked_at, named),
                 self._among_sealed(asking, vector),
