@@ -68,35 +68,44 @@ CREATE INDEX memory_used_again ON sensitive.memory (subject_id, accessed_at) WHE
 
 -- A summary holds its sources' words. When one of them is forgotten, moved to another tier or gets another text, the
 -- summary goes in the same transaction, whoever writes; what is left of its sources is summarised anew in time.
-CREATE FUNCTION memory.drop_summaries() RETURNS trigger
-LANGUAGE plpgsql SET search_path = '' AS $$
+CREATE FUNCTION convenience.drop_summaries() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('DELETE FROM %1$I.memory WHERE id IN ('
-        'SELECT from_id FROM %1$I.memory_link WHERE to_id = $1 AND kind = ''summarises'')', TG_TABLE_SCHEMA)
-        USING OLD.id;
+    DELETE FROM convenience.memory
+    WHERE id IN (SELECT from_id FROM convenience.memory_link WHERE to_id = OLD.id AND kind = 'summarises');
     RETURN NULL;
 END
 $$;
-GRANT EXECUTE ON FUNCTION memory.drop_summaries() TO lares_app, lares_remote_rw, lares_mcp;
+CREATE FUNCTION sensitive.drop_summaries() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM sensitive.memory
+    WHERE id IN (SELECT from_id FROM sensitive.memory_link WHERE to_id = OLD.id AND kind = 'summarises');
+    RETURN NULL;
+END
+$$;
+GRANT EXECUTE ON FUNCTION convenience.drop_summaries() TO lares_app, lares_remote_rw, lares_mcp;
+GRANT EXECUTE ON FUNCTION sensitive.drop_summaries() TO lares_app, lares_remote_rw;
 -- After, since one statement may delete a source and its summary; and by its name ahead of the foreign keys, which take
 -- the links away.
 CREATE TRIGGER "A_drop_summaries" AFTER DELETE ON convenience.memory
-    FOR EACH ROW EXECUTE FUNCTION memory.drop_summaries();
+    FOR EACH ROW EXECUTE FUNCTION convenience.drop_summaries();
 CREATE TRIGGER "A_drop_summaries" AFTER DELETE ON sensitive.memory
-    FOR EACH ROW EXECUTE FUNCTION memory.drop_summaries();
+    FOR EACH ROW EXECUTE FUNCTION sensitive.drop_summaries();
 CREATE TRIGGER drop_summaries_of_edited AFTER UPDATE OF text, namespace ON convenience.memory
     FOR EACH ROW WHEN (OLD.text <> NEW.text OR OLD.namespace <> NEW.namespace)
-    EXECUTE FUNCTION memory.drop_summaries();
+    EXECUTE FUNCTION convenience.drop_summaries();
 CREATE TRIGGER drop_summaries_of_edited AFTER UPDATE OF text, namespace ON sensitive.memory
     FOR EACH ROW WHEN (OLD.text <> NEW.text OR OLD.namespace <> NEW.namespace)
-    EXECUTE FUNCTION memory.drop_summaries();
+    EXECUTE FUNCTION sensitive.drop_summaries();
 
 -- down
 DROP TRIGGER drop_summaries_of_edited ON sensitive.memory;
 DROP TRIGGER drop_summaries_of_edited ON convenience.memory;
 DROP TRIGGER "A_drop_summaries" ON sensitive.memory;
 DROP TRIGGER "A_drop_summaries" ON convenience.memory;
-DROP FUNCTION memory.drop_summaries();
+DROP FUNCTION convenience.drop_summaries();
+DROP FUNCTION sensitive.drop_summaries();
 DROP INDEX convenience.memory_used_again, sensitive.memory_used_again;
 DROP INDEX convenience.memory_occupancy, sensitive.memory_occupancy;
 DROP TABLE memory.chore;

@@ -4,9 +4,9 @@
 -- up
 -- Letters' size, spaces and a closing full stop do not make another text. It stands in the row and goes with it.
 ALTER TABLE convenience.memory ADD COLUMN said uuid NOT NULL GENERATED ALWAYS AS
-    (md5(lower(regexp_replace(btrim(text, E' \t\n.!'), '\s+', ' ', 'g')))::uuid) STORED;
+    (md5(lower(regexp_replace(regexp_replace(text, '^[\s.\x21]+|[\s.\x21]+$', '', 'g'), '\s+', '_', 'g')))::uuid) STORED;
 ALTER TABLE sensitive.memory ADD COLUMN said uuid NOT NULL GENERATED ALWAYS AS
-    (md5(lower(regexp_replace(btrim(text, E' \t\n.!'), '\s+', ' ', 'g')))::uuid) STORED;
+    (md5(lower(regexp_replace(regexp_replace(text, '^[\s.\x21]+|[\s.\x21]+$', '', 'g'), '\s+', '_', 'g')))::uuid) STORED;
 CREATE INDEX memory_said ON convenience.memory (subject_id, namespace, said)
     WHERE superseded_at IS NULL AND archived_at IS NULL;
 CREATE INDEX memory_said ON sensitive.memory (subject_id, namespace, said)

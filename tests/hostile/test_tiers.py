@@ -269,7 +269,7 @@ async def test_39_no_search_by_words_or_meaning_finds_anything_sacred(
 ) -> None:
     async with attackers.become(role) as connection:
         found = await connection.fetch(
-            "SELECT id FROM convenience.memory WHERE lexemes @@ plainto_tsquery('english', $1)"
+            "SELECT id FROM convenience.memory WHERE to_tsvector('english', text) @@ plainto_tsquery('english', $1)"
             " OR text ILIKE '%' || $1 || '%'",
             CANARY,
         )

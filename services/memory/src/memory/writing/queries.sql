@@ -83,7 +83,7 @@ LIMIT $3;
 -- database: lares
 SELECT id FROM convenience.memory
 WHERE subject_id = $1 AND namespace = $2 AND superseded_at IS NULL AND archived_at IS NULL
-  AND said = md5(lower(regexp_replace(btrim($3::text, E' \t\n.!'), '\s+', ' ', 'g')))::uuid
+  AND said = md5(lower(regexp_replace(regexp_replace($3::text, '^[\s.\x21]+|[\s.\x21]+$', '', 'g'), '\s+', '_', 'g')))::uuid
 ORDER BY created_at, id
 LIMIT $4;
 
@@ -94,7 +94,7 @@ SELECT DISTINCT given.place
 FROM unnest($1::int[], $2::text[], $3::text[]) AS given (place, namespace, text)
 JOIN convenience.memory AS entry
     ON entry.subject_id = (SELECT current_setting('lares.subject')::uuid) AND entry.namespace = given.namespace
-   AND entry.said = md5(lower(regexp_replace(btrim(given.text, E' \t\n.!'), '\s+', ' ', 'g')))::uuid
+   AND entry.said = md5(lower(regexp_replace(regexp_replace(given.text, '^[\s.\x21]+|[\s.\x21]+$', '', 'g'), '\s+', '_', 'g')))::uuid
    AND entry.superseded_at IS NULL AND entry.archived_at IS NULL;
 
 -- name: hold_text
