@@ -156,6 +156,17 @@ def test_a_more_private_memory_marks_a_less_private_one_out_of_sight() -> None:
     assert not seen.hidden
 
 
+def test_in_a_conversation_only_a_fact_of_a_known_shape_replaces_another() -> None:
+    def turn(number: int, text: str, day: int) -> Known:
+        return Known(
+            UUID(int=number), Tier.CONVENIENCE, said(text, day, "Ana"), START, 0.8, turn=True
+        )
+
+    small_talk = turn(2, "The colours of your painting are so bright now!", 9)
+    assert plan(small_talk, [turn(1, "The colours of your painting are lovely.", 0)], {}) == []
+    assert len(plan(turn(4, "I moved to Lisbon.", 9), [turn(3, "I live in Porto.", 0)], {})) == 1
+
+
 @pytest.mark.parametrize(
     ("query", "kind"),
     [

@@ -90,16 +90,18 @@ def _by_facts(later: Reading, earlier: Reading, near: float) -> Verdict | None:
         for old in earlier.facts:
             if who_of(new) != who_of(old) and not _one_of_role(new, old):
                 continue
+            # A thing that "is" something is of no known shape.
+            rule = "value" if kind_of(new) == "value" else "fact"
             if _opposed(new, old):
-                return Verdict("fact", f"{new.predicate}: no longer", 0.95, later.corrects)
+                return Verdict(rule, f"{new.predicate}: no longer", 0.95, later.corrects)
             if not new.polarity or not _one_slot(new, old, near):
                 continue
             if later.adds and not later.updates:
                 continue
             if not old.polarity or not _same_value(new.object, old.object):
-                return Verdict("fact", f"{new.predicate}: another value", 0.9, later.corrects)
+                return Verdict(rule, f"{new.predicate}: another value", 0.9, later.corrects)
             if new.predicate == "age" or (later.corrects and later.values != earlier.values):
-                return Verdict("fact", f"{new.predicate}: another value", 0.9, later.corrects)
+                return Verdict(rule, f"{new.predicate}: another value", 0.9, later.corrects)
     return None
 
 

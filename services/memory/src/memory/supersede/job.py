@@ -9,12 +9,14 @@ from uuid import UUID
 from contracts.tiers import Tier
 
 from memory.domain import PRIVACY, Entry, Filters
+from memory.facts.subjects import is_self
 from memory.index.search import lexemes, search
 from memory.levels.plan import SUMMARY_KIND
 from memory.library import Library, now
 from memory.supersede import store
 from memory.supersede.plan import BY_RULE, Clear, Known, Mark, Set, plan
 from memory.supersede.reading import read
+from memory.writing.store import PLAIN
 
 if TYPE_CHECKING:
     from kit.pool import Connection
@@ -44,21 +46,29 @@ class Supersession:
         if not self._enabled or tier not in PLAIN_TIERS:
             return
         model = await self._models.active()
+        marked = cleared = 0
         for memory_id in memory_ids:
-            await self._decide(subject, tier, memory_id, model.id)
+            moves = await self._decide(subject, tier, memory_id, model.id)
+            cleared += sum(isinstance(move, Clear) for move in moves)
+            marked += sum(isinstance(move, Set) for move in moves)
+        if marked or cleared:
+            async with self._shelf.pool.own() as conn:
+                await PLAIN.tally(conn, superseded=marked, unsuperseded=cleared)
 
-    async def _decide(self, subject: UUID, tier: Tier, memory_id: UUID, model: int) -> None:
+    async def _decide(
+        self, subject: UUID, tier: Tier, memory_id: UUID, model: int
+    ) -> Sequence[Set | Clear]:
         shelf = self._shelf
         async with shelf.pool.as_role(ROLE, subject) as conn:
             entry = await shelf.get(conn, tier, memory_id)
             # A summary restates what is known: it replaces nothing, and nothing replaces all it says.
             if entry is None or entry.archived_at is not None or entry.source_kind == SUMMARY_KIND:
-                return
+                return ()
             await shelf.step_out(conn)
             await store.hold_person(conn, subject)
             await shelf.step_in(conn, ROLE)
             around = await self._around(conn, entry, model)
-            await self._apply(conn, entry, around)
+            return await self._apply(conn, entry, around)
 
     async def _around(self, conn: Connection, entry: Entry, model: int) -> dict[UUID, Known]:
         """Return what may replace the memory or be replaced by it: near in meaning or words, or of one slot."""
@@ -76,7 +86,9 @@ class Supersession:
         known.pop(entry.id, None)
         return known
 
-    async def _apply(self, conn: Connection, entry: Entry, around: dict[UUID, Known]) -> None:
+    async def _apply(
+        self, conn: Connection, entry: Entry, around: dict[UUID, Known]
+    ) -> Sequence[Set | Clear]:
         shelf = self._shelf
         ids = [*around, entry.id]
         secret = await store.hidden(conn, ids, entry.id)
@@ -87,8 +99,6 @@ class Supersession:
         marks = {(mark.old_id, True): mark for mark in secret}
         marks |= {(mark.old_id, False): mark for mark in visible}
         moves = plan(_known(entry), list(around.values()), marks)
-        if not moves:
-            return
         entries = await self._entries(conn, [move.old_id for move in moves])
         for move in moves:
             old = entries.get(move.old_id)
@@ -98,6 +108,7 @@ class Supersession:
                 await self._clear(conn, old, move.hidden)
             else:
                 await self._set(conn, old, move)
+        return moves
 
     async def _linked(
         self, conn: Connection, entry: Entry, around: dict[UUID, Known], marks: Sequence[Mark]
@@ -160,6 +171,7 @@ def _candidate(found: Candidate) -> Known:
         read(found.text, found.speaker, said_at),
         found.created_at,
         found.cosine,
+        found.thread is not None or not is_self(found.speaker),
     )
 
 
@@ -169,6 +181,7 @@ def _known(entry: Entry) -> Known:
         entry.tier,
         read(entry.text, entry.speaker, entry.happened_at),
         entry.created_at,
+        turn=entry.thread is not None or not is_self(entry.speaker),
     )
 
 
