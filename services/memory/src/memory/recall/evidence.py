@@ -45,13 +45,22 @@ FEATURES = (
     "proper",
     "phatic",
 )
-# Looked for as they stand: a pattern of as many words costs ten times as much, and this is done for every candidate.
-_DATED = (
-    "yesterday|today|tonight|tomorrow|last |next | ago|week|month|year|monday|tuesday|wednesday|thursday|friday|saturday"
-    "|sunday|january|february|march|april|june|july|august|september|october|november|december|recently|morning|evening"
-).split("|")
+# Looked up as words: patterns of as many words cost several times as much, and this is done for every candidate.
+_ENDS = ("", ".", ",", "!", "?", ";", ":")
+_DATED = frozenset(
+    word + end
+    for word in (
+        "yesterday today tonight tomorrow last next ago week weeks weekend weekends month months year years monday"
+        " tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays"
+        " sundays january february march april june july august september october november december recently morning"
+        " evening"
+    ).split()
+    for end in _ENDS
+)
+_FIRST_PERSON = frozenset(
+    "i i'm i've i'd i'll i’m i’ve i’d i’ll my we we're we've we'd we'll our".split()
+)
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
-_FIRST_PERSON = re.compile(r"\b(?:I|my|My|we|We|our|Our)\b")
 _CAPITAL = re.compile(r" [A-Z][a-z]+")
 _PHATIC = re.compile(
     r"\s*(?:wow|thanks|thank you|great|nice|cool|awesome|that's|sounds|yeah|congrat)", re.IGNORECASE
@@ -102,8 +111,10 @@ def weigh(question: Question, candidates: Sequence[Candidate], corpus: Corpus) -
 
 def _manner(text: str) -> tuple[float, float, float, float, float]:
     """Return how a text speaks: how long, of a time, of oneself, of how many by name, and whether only politely."""
-    lowered = text.lower()
-    dated = any(word in lowered for word in _DATED) or _YEAR.search(text) is not None
+    words = set(text.lower().split())
+    dated = not words.isdisjoint(_DATED) or (
+        ("20" in text or "19" in text) and _YEAR.search(text) is not None
+    )
     proper = {
         match.group()
         for match in _CAPITAL.finditer(text)
@@ -113,7 +124,7 @@ def _manner(text: str) -> tuple[float, float, float, float, float]:
     return (
         min(math.log1p(text.count(" ") + 1), _LONG),
         float(dated),
-        float(_FIRST_PERSON.search(text) is not None),
+        float(not words.isdisjoint(_FIRST_PERSON)),
         float(min(len(proper), _PROPER_MAX)),
         float(_PHATIC.match(text) is not None),
     )
