@@ -84,6 +84,7 @@ def way(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """Compare everything, or go along the index, or along an index that ends too early."""
     if request.param != "whole":
         monkeypatch.setattr(searching, "EXACT_ROWS_MAX", 0)
+        monkeypatch.setattr(searching, "FILTERED_ROWS_MAX", 0)
     if request.param.endswith("up"):
         settings_text = searching._SETTINGS.replace(
             f"max_scan_tuples = {searching.SCAN_MAX}", "max_scan_tuples = 1"

@@ -23,8 +23,10 @@ from memory.index.vectors import cosines
 from memory.index.working import ITEMS_MAX, LEVELS, Working
 
 PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
-# Up to here all that pass are compared: measured, the index is cheaper only above it.
+# Up to here all that pass are compared: measured, the index is cheaper only above. Under a filter it has to be walked
+# past what does not pass, so that is much further up.
 EXACT_ROWS_MAX = 10_000
+FILTERED_ROWS_MAX = 25_000
 TERMS_MAX = 64
 # Eight bytes each, read by one query in one tier; terms beyond are too frequent to tell memories apart.
 POSTINGS_MAX = 80_000
@@ -186,8 +188,10 @@ class Search:
         if not _narrow(self._filters):
             self._exact = sum(each.rows for each in self._said.values()) <= EXACT_ROWS_MAX
             return
-        rows = await conn.fetch(self._statement("passing"), *self._arguments(), EXACT_ROWS_MAX + 1)
-        if sum(len(row["seqs"]) for row in rows) <= EXACT_ROWS_MAX:
+        rows = await conn.fetch(
+            self._statement("passing"), *self._arguments(), FILTERED_ROWS_MAX + 1
+        )
+        if sum(len(row["seqs"]) for row in rows) <= FILTERED_ROWS_MAX:
             self._exact = True
             self._passing = {_TIERS[row["tier"]]: row["seqs"] for row in rows}
 
