@@ -13,8 +13,8 @@ from kit.pool import Connection, Pool
 
 from memory.domain import SACRED_ROWS_MAX, Cursor, Entry, Order, Shown
 from memory.errors import SacredFull
+from memory.recall.words import unit
 from memory.rows import count, kept_columns, state_of, strength_of
-from memory.scoring import Hit, bm25, clamp, nearness, top, unit
 from memory.store import FIRST_PAGE, Deleted, Shelf
 from memory.vault import Vault, pack_vector, unpack_vector
 
@@ -128,36 +128,6 @@ class SacredShelf(Shelf):
     def opened(self, rows: Sequence[Any], model: int) -> list[Entry]:
         """Return the rows opened, each with its vector by that model if it has one. Raises SacredUnreadable."""
         return [self._open(row, with_embedding=True, model=model) for row in rows]
-
-    def search(
-        self,
-        rows: Sequence[Any],
-        query: str,
-        vector: Sequence[float] | None,
-        limit: int,
-        model: int | None = None,
-    ) -> tuple[list[Hit], list[Hit], dict[UUID, Entry]]:
-        """Open `rows` and compare every one: what is near, what shares words, and the memories found.
-
-        Runs in a thread of its own, since thousands of rows take tens of milliseconds. Raises SacredUnreadable.
-        """
-        entries = [self._open(row, with_embedding=vector is not None, model=model) for row in rows]
-        near: list[Hit] = []
-        if vector is not None:
-            query_vector = unit(vector)
-            near = top(
-                (
-                    Hit(
-                        entry.id, clamp(nearness(query_vector, entry.embedding)), "close in meaning"
-                    )
-                    for entry in entries
-                    if entry.embedding is not None
-                ),
-                limit,
-            )
-        said = top(bm25(query, ((entry.id, entry.text) for entry in entries)), limit)
-        found = {hit.id for hit in (*near, *said)}
-        return near, said, {entry.id: entry for entry in entries if entry.id in found}
 
     def _seal(self, entry: Entry, text: str) -> bytes:
         content: dict[str, Any] = {

@@ -17,7 +17,7 @@ from memory.domain import surviving_tier
 from memory.errors import MemoryNotFound
 from memory.exchange.forget import Forget
 from memory.library import Library
-from memory.scoring import unit
+from memory.recall.words import unit
 from memory.writing.move import Move
 
 pytestmark = pytest.mark.integration

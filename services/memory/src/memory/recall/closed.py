@@ -11,7 +11,7 @@ from uuid import UUID
 from memory.domain import Entry
 from memory.finding import Candidate, Corpus
 from memory.recall.question import Question
-from memory.scoring import QUERY_TERMS_MAX, nearness, unit, words
+from memory.recall.words import QUERY_TERMS_MAX, nearness, unit, words
 
 
 def candidates(
