@@ -99,8 +99,8 @@ def corpus(house: House) -> Corpus:
     return Corpus(texts, embed(house.embedder, texts))
 
 
-async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
-    """Write memories with COPY and build the index of vectors afterwards; return the seconds of the COPY."""
+async def fill(house: House, corpus: Corpus, start: int, count: int) -> None:
+    """Write memories with COPY and build both indexes afterwards."""
     connection = await house.pg.connect()
     try:
         await connection.set_type_codec(
@@ -112,7 +112,6 @@ async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
             # Nothing follows these rows one by one: the index of words is made at once below.
             " SET session_replication_role = replica"
         )
-        began = time.perf_counter()
         for first in range(start, start + count, AT_ONCE):
             rows = list(corpus.draw(first, AT_ONCE))
             await connection.copy_records_to_table(
@@ -130,7 +129,6 @@ async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
                 columns=["memory_id", "subject_id", "namespace", "model", "revision", "embedding"],
                 records=[(row[0], SUBJECT, "home", 1, 1, row[7]) for row in rows],
             )
-        seconds = time.perf_counter() - began
         await connection.execute(
             f"SET session_replication_role = origin; SET lares.subject = '{SUBJECT}'; SET lares.client = 'person';"
             f" SELECT convenience.rebuild_postings('{SUBJECT}')",
@@ -144,7 +142,6 @@ async def fill(house: House, corpus: Corpus, start: int, count: int) -> float:
         )
         for table in ("memory", "memory_vector", "posting", "posting_fresh"):
             await connection.execute(f"VACUUM ANALYZE convenience.{table}", timeout=600)
-        return seconds
     finally:
         await connection.close()
 
@@ -303,7 +300,7 @@ def write_while_recall_runs(house: House, corpus: Corpus, headers: dict[str, str
 def measure(
     house: House, corpus: Corpus, headers: dict[str, str], start: int, count: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    copied = run_apart(lambda: fill(house, corpus, start, count))
+    run_apart(lambda: fill(house, corpus, start, count))
     times = run_apart(lambda: compare(house, corpus, headers))
     spent_by = processor(house, corpus, headers)
     rows = run_apart(lambda: filtered(house, corpus))
@@ -335,7 +332,6 @@ def measure(
             "p95": round(percentile(written, 0.95), 1),
         },
         "bulk": many,
-        "copied_per_second": round(count / copied),
         "bytes_per_memory": run_apart(sizes),
     }, rows
 
