@@ -11,8 +11,8 @@ CREATE TABLE convenience.entity (
     kind        text NOT NULL CHECK (kind IN ('person', 'place', 'organisation', 'thing', 'event', 'topic')),
     name        text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
     key         text NOT NULL CHECK (char_length(key) BETWEEN 1 AND 200),
-    -- The person whose memory this is: "I". Whatever they are called, their key stays `@self`.
-    self        boolean NOT NULL DEFAULT false CHECK (NOT self OR key = '@self'),
+    -- The person whose memory this is: "I". Whatever they are called, their key stays `:self`.
+    self        boolean NOT NULL DEFAULT false CHECK (NOT self OR key = ':self'),
     merged_into uuid REFERENCES convenience.entity (id) CHECK (merged_into <> id),
     root        uuid NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),

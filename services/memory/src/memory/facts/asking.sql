@@ -138,7 +138,7 @@ SELECT alias.key, min(alias.alias) AS alias, bool_or(alias.given) AS given, coun
 FROM every.entity AS entity
 JOIN every.entity_alias AS alias ON alias.entity_id = entity.id
 LEFT JOIN every.mention AS mention ON mention.entity_id = alias.entity_id AND mention.alias_key = alias.key
-WHERE entity.root = ANY ($1::uuid[]) AND alias.key <> '@self'
+WHERE entity.root = ANY ($1::uuid[]) AND alias.key <> ':self'
 GROUP BY alias.key
 ORDER BY mentions DESC, alias.key
 LIMIT 200;

@@ -81,7 +81,7 @@ INSERT INTO convenience.entity (id, subject_id, namespace, kind, name, key, root
 -- What a split takes: under these names, or in these memories. `all_of` counts what there is.
 SELECT mention.memory_id, mention.entity_id, mention.alias_key, alias.alias,
        ($2::text[] IS NULL OR mention.alias_key = ANY ($2)) AND ($3::uuid[] IS NULL OR mention.memory_id = ANY ($3))
-           AND mention.alias_key <> '@self' AS moves
+           AND mention.alias_key <> ':self' AS moves
 FROM convenience.entity AS entity
 JOIN convenience.mention AS mention ON mention.entity_id = entity.id
 JOIN convenience.entity_alias AS alias ON alias.entity_id = mention.entity_id AND alias.key = mention.alias_key

@@ -14,7 +14,7 @@ from contracts.tiers import Tier
 NAME_CHARS_MAX = 200
 OBJECT_CHARS_MAX = 500
 # The person whose memory it is: the key of that entity whatever they are called, and its name until they give one.
-SELF_KEY = "@self"
+SELF_KEY = ":self"
 SELF_NAME = "me"
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 _SPACE = re.compile(r"\s+")
