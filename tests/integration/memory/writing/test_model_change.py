@@ -111,7 +111,7 @@ async def test_recall_stays_up_and_switches_at_once_though_the_worker_is_killed(
             database="lares_sacred",
         )
         assert tuple(sealed) == (2, None, 256 * 4 + 28)
-        assert await by_the_new()
+        await until(by_the_new, seconds=20, why=another.log())
     finally:
         another.stop()
 
