@@ -114,10 +114,13 @@ class Recall:
         return result(asking, ranked, best, known)
 
     async def _embed(self, asking: Asking) -> Sequence[float] | None:
+        wanted = asking.question.bare
+        if not asking.question.named:
+            # What was true at a time is seldom said with its date. A turn of talk has its own time beside it, and
+            # there the words of the date do no harm.
+            wanted = sought(wanted, asking.asked_at)
         try:
-            vector = await self._embedder.query(
-                sought(asking.question.bare, asking.asked_at), self._embed_timeout_s
-            )
+            vector = await self._embedder.query(wanted, self._embed_timeout_s)
         except (EmbedderUnavailable, EmbeddingRefused):
             vector = None
         # A vector of another model than the one asked for before: the model was changed in between.
