@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from memory.writing.models import REMEMBERED_SECONDS
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("models_as_installed")]
 NEW = {"LARES_MEMORY_EMBEDDING_MODEL": "other-256"}
@@ -39,7 +42,8 @@ async def status(ada: Any) -> dict[str, Any]:
 
 async def finds(ada: Any, query: str, text: str, **more: Any) -> bool:
     """Say whether the memory is found by its meaning, with the answer whole."""
-    found = await ada.recalls(query, **more)
+    # Asked from this very moment, so that no copy of an earlier answer is one to this.
+    found = await ada.recalls(query, as_of=datetime.now(UTC).isoformat(), **more)
     return (
         found["degraded"] is None
         and bool(found["results"])
@@ -78,6 +82,8 @@ async def test_recall_stays_up_and_switches_at_once_though_the_worker_is_killed(
             return (await status(ada))["active"] == {"name": "other-256", "dimensions": 256}
 
         await until(switched, seconds=60, why=another.log())
+        # The service asks which model answers every few seconds; the vectors stay a minute longer than that.
+        await asyncio.sleep(REMEMBERED_SECONDS + 1)
         await until(eye.embedded, seconds=30, why=another.log())
         assert 0 < killed_at < 103
         rows = await eye.fetch(DIMENSIONS)
