@@ -36,6 +36,7 @@ def test_a_batch_needs_every_scope_of_its_parts() -> None:
 def test_whatever_changes_something_needs_the_writing_scope() -> None:
     assert {tool for tool, scope in SCOPE_OF_TOOL.items() if scope == WRITE} == {
         "remember",
+        "supersede_memory",
         "forget_memory",
     }
 

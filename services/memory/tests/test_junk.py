@@ -23,14 +23,16 @@ KEPT = samples("kept.txt")
 
 
 def test_there_are_enough_samples_of_both_kinds_and_of_every_rule() -> None:
-    assert len(JUNK) >= 80 and len(KEPT) >= 80
+    assert len(JUNK) >= 80
+    assert len(KEPT) >= 80
     assert {rule for rule, _ in JUNK} == set(junk.RULE_NAMES)
 
 
 @pytest.mark.parametrize(("rule", "text"), JUNK)
 def test_junk_is_refused_by_the_rule_that_says_why(rule: str, text: str) -> None:
     found = junk.judge(text)
-    assert found is not None and found.name == rule
+    assert found is not None
+    assert found.name == rule
     assert found.why
 
 

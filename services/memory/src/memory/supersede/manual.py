@@ -9,6 +9,7 @@ from uuid import UUID
 
 from contracts.memory import Memory, RememberRequest
 from contracts.tiers import Tier
+from kit.pool import PERSON
 
 from memory.domain import PRIVACY, Entry, allowed_tiers
 from memory.errors import MemoryNotFound
@@ -66,7 +67,8 @@ class Supersede:
                 level=old.level.value,
                 source=request.source,
                 occurred_at=request.occurred_at,
-                force=True,
+                # A person may say anything of their own; a client is judged as ever.
+                force=caller.kind == PERSON,
             ),
         )
         return await self._library.find(caller, written.id)

@@ -92,7 +92,7 @@ LIMIT $4;
 -- database: lares
 -- Hashed beforehand: a function of another table's column is not leakproof, so below the policy no index would be used.
 WITH given AS MATERIALIZED (
-    SELECT place, namespace, md5(lower(regexp_replace(btrim(text, E' \t\n.!'), '\s+', ' ', 'g')))::uuid AS said
+    SELECT place, namespace, md5(lower(regexp_replace(regexp_replace(text, '^[\s.\x21]+|[\s.\x21]+$', '', 'g'), '\s+', '_', 'g')))::uuid AS said
     FROM unnest($1::int[], $2::text[], $3::text[]) AS one (place, namespace, text)
 )
 SELECT DISTINCT given.place
