@@ -28,7 +28,14 @@ class Replica:
         return await self.client.request(method, path, headers=headers, **options)
 
     async def text(self, memory_id: str) -> str | None:
+        """What the memory says, None when it is gone. A busy machine may be told to try again: that is no old answer."""
         reply = await self.ask("GET", f"/v1/memories/{memory_id}")
+        for _ in range(20):
+            if reply.status_code != 503:
+                break
+            await asyncio.sleep(0.25)
+            reply = await self.ask("GET", f"/v1/memories/{memory_id}")
+        assert reply.status_code in (200, 404), reply.text
         return reply.json()["text"] if reply.status_code == 200 else None
 
     async def levels(self) -> dict[str, int]:
