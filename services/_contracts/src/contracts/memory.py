@@ -267,5 +267,4 @@ class MemoryChanged(Contract):
         "archived",
         "promoted",
         "merged",
-        "reindexed",
     ]
