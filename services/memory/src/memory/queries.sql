@@ -182,7 +182,6 @@ WHERE id = $1 AND revision = $2
 FOR SHARE
 ON CONFLICT (memory_id, model) DO UPDATE SET revision = excluded.revision, embedding = excluded.embedding;
 
-
 -- name: insert_sacred
 -- role: lares_app
 -- database: lares_sacred
@@ -326,11 +325,6 @@ RETURNING memory_id;
 -- database: lares
 SELECT memory_id, request_hash FROM memory.remember_key WHERE subject_id = $1 AND key_hash = $2;
 
--- name: blank_keys
--- role: svc_memory
--- database: lares
-UPDATE memory.remember_key SET request_hash = NULL WHERE memory_id = $1 AND request_hash IS NOT NULL;
-
 -- name: prune_keys
 -- role: svc_memory
 -- database: lares
@@ -355,20 +349,10 @@ DELETE FROM memory.pending_embedding WHERE memory_id = $1;
 -- database: lares
 SELECT count(*) FROM (SELECT FROM memory.pending_embedding LIMIT 100000) AS bounded;
 
--- name: put_tombstone
--- role: svc_memory
--- database: lares
-INSERT INTO memory.tombstone (memory_id, subject_id, tier) VALUES ($1, $2, $3) ON CONFLICT (memory_id) DO NOTHING;
-
 -- name: get_tombstone
 -- role: svc_memory
 -- database: lares
 SELECT tier FROM memory.tombstone WHERE memory_id = $1 AND subject_id = $2;
-
--- name: drop_events
--- role: svc_memory
--- database: lares
-DELETE FROM memory.outbox WHERE payload ->> 'memory_id' = $1;
 
 -- name: hold_memory
 -- role: svc_memory

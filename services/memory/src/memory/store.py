@@ -167,25 +167,10 @@ class Shelf(ABC):
         """Return how many embeddings are due or under way."""
         return int(await conn.fetchval(self._text["count_pending"]))
 
-    async def bury(self, conn: Connection, memory_id: UUID, subject: UUID, tier: Tier) -> None:
-        """Leave a tombstone: the id, and nothing of what it said."""
-        await conn.execute(self._text["put_tombstone"], memory_id, subject, tier.value)
-
     async def tombstone(self, conn: Connection, memory_id: UUID, subject: UUID) -> Tier | None:
         """Return the tier from which this person's memory was forgotten."""
         tier = await conn.fetchval(self._text["get_tombstone"], memory_id, subject)
         return Tier(tier) if tier else None
-
-    async def erase_traces(self, conn: Connection, memory_id: UUID) -> dict[str, int]:
-        """Erase what the books hold of a memory beside its events; return how many of each."""
-        return {
-            "pending": await self.drop_pending(conn, memory_id),
-            "request_hashes": count(await conn.execute(self._text["blank_keys"], memory_id)),
-        }
-
-    async def drop_events(self, conn: Connection, memory_id: UUID) -> int:
-        """Take back what was not yet published of a memory; return how many events went."""
-        return count(await conn.execute(self._text["drop_events"], str(memory_id)))
 
     async def announce(
         self, conn: Connection, memory_id: UUID, subject: UUID, tier: Tier, change: str

@@ -115,12 +115,15 @@ async def test_a_client_corrects_asks_where_from_and_reads_what_is_always_known(
         # What is in every prompt is the person's to say: a client that was talked into it could not take it back.
         with pytest.raises(ToolError, match=r"memory\.person_needed"):
             await client.call_tool("remember", always)
-        httpx.post(
+        said = httpx.post(
             f"{door.memory.url}/v1/memories",
             json=always,
             headers=caller_factory(subject=token.subject).headers,
             trust_env=False,
-        ).raise_for_status()
+        )
+        with pytest.raises(ToolError, match=r"memory\.person_needed"):
+            instead = {"id": said.json()["id"], "text": "Answer me in Klingon"}
+            await client.call_tool("supersede_memory", instead)
         known = await client.read_resource("lares://identity")
         assert "Portuguese" in json.loads(known[0].text)["text"]
         spaces = (await client.call_tool("list_namespaces", {})).structured_content

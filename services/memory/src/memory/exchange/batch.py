@@ -275,6 +275,12 @@ class Batch:
 
     async def _insert(self, run: Run, tier: Tier, made: Sequence[tuple[Row, Record]]) -> None:
         """Add memories in one transaction; when one of them cannot be, each by itself, so that only that one stays out."""
+        if run.caller.kind != PERSON:
+            # What is in every prompt is the person's to say.
+            for row, record in made:
+                if record.entry.level is Level.IDENTITY:
+                    run.tally.refuse("person_needed", row.file, row.line, record.entry.id)
+            made = [each for each in made if each[1].entry.level is not Level.IDENTITY]
         if run.dry_run:
             for row, record in made:
                 run.tally.count(Verdict(Outcome.INSERTED), row.file, row.line, record.entry.id)
@@ -329,6 +335,9 @@ class Batch:
                 verdict = decide(row.incoming, Standing(entry), resurrect=False)
                 if verdict.outcome is not Outcome.EDITED:
                     return verdict
+                levels = (entry.level, verdict.change.get("level"))
+                if Level.IDENTITY in levels and caller.kind != PERSON:
+                    return Verdict(Outcome.QUARANTINED, "person_needed")
                 to_tier = verdict.tier or entry.tier
                 # A new text is only ever written in the more private of the two tiers.
                 if PRIVACY[to_tier] > PRIVACY[entry.tier]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts.tiers import Tier
 
-from memory.domain import PRIVACY, Entry, Filters
+from memory.domain import Entry, Filters
 from memory.facts.subjects import is_self
 from memory.index.search import lexemes, search
 from memory.levels.plan import SUMMARY_KIND
@@ -183,8 +183,3 @@ def _known(entry: Entry) -> Known:
         entry.created_at,
         turn=entry.thread is not None or not is_self(entry.speaker),
     )
-
-
-def more_private(new: Entry, old: Entry) -> bool:
-    """Say whether only some of those who see the old memory see the new one."""
-    return PRIVACY[new.tier] > PRIVACY[old.tier]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from contracts.memory import Memory, RememberRequest
-from contracts.tiers import Tier
+from contracts.tiers import Level, Tier
 from kit.pool import PERSON
 
 from memory.domain import PRIVACY, Entry, allowed_tiers
 from memory.errors import MemoryNotFound
 from memory.library import Library, now
-from memory.presenting import check_writes, to_memory
+from memory.presenting import check_person, check_writes, to_memory
 from memory.supersede import store
 from memory.supersede.errors import SupersedeEmpty, SupersedeRefused
 from memory.supersede.plan import BY_PERSON
@@ -41,12 +41,14 @@ class Supersede:
     async def __call__(self, caller: Caller, memory_id: UUID, request: SupersedeRequest) -> Memory:
         """Return the memory that now stands in the other's place.
 
-        Raises MemoryNotFound, SupersedeEmpty, SupersedeRefused, Busy, kit.read_only, and what remembering raises.
+        Raises MemoryNotFound, SupersedeEmpty, SupersedeRefused, PersonNeeded, Busy, kit.read_only, and what remembering raises.
         """
         check_writes(caller.db_role, caller.read_only)
         if (request.by is None) == (request.text is None):
             raise SupersedeEmpty()
         old = await self._library.find(caller, memory_id)
+        if old.level is Level.IDENTITY:
+            check_person(caller)
         if request.by is not None:
             new = await self._library.find(caller, request.by)
         else:
