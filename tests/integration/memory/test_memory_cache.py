@@ -154,7 +154,10 @@ async def test_an_old_answer_does_not_come_back_under_load(
         nonlocal settled
         for version in range(1, 25):
             writer = (one, two)[version % 2]
-            await writer.ask("PATCH", f"/v1/memories/{memory}", json={"text": f"Version {version}"})
+            reply = await writer.ask(
+                "PATCH", f"/v1/memories/{memory}", json={"text": f"Version {version}"}
+            )
+            assert reply.status_code == 200, reply.text
             for replica in replicas:
 
                 async def seen(asked: Replica = replica, wanted: int = version) -> bool:

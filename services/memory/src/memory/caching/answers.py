@@ -116,11 +116,11 @@ class Answers:
 
         Raises CacheUnsure when Valkey does not take it: what it holds is sealed and dies of age, but nobody knows.
         """
-        self._local.changed(subject, uuid4())
-        for copies in self.beside:
-            copies.changed(subject, None)
-        if self._enabled and await self._shared.changed(subject) is None:
-            raise CacheUnsure()
+        try:
+            if self._enabled and await self._shared.changed(subject) is None:
+                raise CacheUnsure()
+        finally:
+            self._changed(subject, uuid4(), None)
 
     async def follow(self, bus: Bus, clock: Clock) -> None:
         """Keep the copies true until cancelled: every change of every replica comes by here."""
@@ -165,12 +165,19 @@ class Answers:
             except StopAsyncIteration:
                 return
             subject = _id(message.payload, "subject_id")
-            if subject is not None:
-                self._local.changed(subject, message.event_id)
-                for copies in self.beside:
-                    copies.changed(subject, _id(message.payload, "memory_id"))
-                await self._shared.changed(subject)
+            if subject is None:
+                continue
+            # Valkey first: a reader who finds this process open again must not be given the old generation's answer.
+            if await self._shared.changed(subject) is None:
+                log.warning("cache.generation_kept")
+                return
+            self._changed(subject, message.event_id, _id(message.payload, "memory_id"))
         # Changes may have passed unseen. Begin again, with nothing.
+
+    def _changed(self, subject: UUID, event_id: UUID, memory_id: UUID | None) -> None:
+        self._local.changed(subject, event_id)
+        for copies in self.beside:
+            copies.changed(subject, memory_id)
 
     def _open(self, caller: Caller) -> bool:
         return self._enabled and caller.kind == PERSON and self._following()
