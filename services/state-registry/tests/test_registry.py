@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from contracts.system import STATE_TOPIC
 from kit.bus import Bus
 from kit.clock import Clock
@@ -116,7 +117,8 @@ async def test_containers_are_served_to_a_signed_in_caller_and_to_nobody_else(
     told = reply.json()
     assert told["stale"] is False
     assert told["containers"][0]["domain"] == "memory"
-    assert told["containers"][0]["budget_bytes"] == 45 * 2**20
+    described = yaml.safe_load((Path(__file__).parents[2] / "memory/service.yaml").read_text())
+    assert told["containers"][0]["budget_bytes"] == described["memory_budget_mib"] * 2**20
 
 
 def _with_state(app: Any, state: Any) -> Any:
