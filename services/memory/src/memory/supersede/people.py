@@ -106,6 +106,7 @@ _AGENTS = frozenset(
         "scan",
     }
 )
+_AGENT_STEMS = frozenset(stem(agent) for agent in _AGENTS)
 _SELF_WORDS = re.compile(r"\b(?:i|we|my|our|me|us|mine|ours)\b", re.IGNORECASE)
 
 
@@ -124,8 +125,7 @@ def _speaks_of_self(reading: Reading) -> bool:
     if SELF in reading.people:
         return True
     acting = any(
-        stem(who.split(".")[-1]) in {stem(agent) for agent in _AGENTS} or who in _AGENTS
-        for who in reading.people
+        stem(who.split(".")[-1]) in _AGENT_STEMS or who in _AGENTS for who in reading.people
     )
     return acting and bool(reading.updates)
 

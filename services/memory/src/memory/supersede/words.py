@@ -223,6 +223,7 @@ PLAIN = frozenset(
 )
 SUFFIX = re.compile(r"(?:'s|s'|')$")
 _STEM = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", "e"), ("s", ""))
+_ENDINGS = tuple(ending for ending, _ in _STEM)
 _IRREGULAR: Mapping[str, str] = {
     "lives": "live", "lived": "live", "living": "live", "moved": "move", "moving": "move", "drove": "drive",
     "drives": "drive", "driving": "drive", "bought": "buy", "sold": "sell", "ate": "eat", "drank": "drink",
@@ -237,14 +238,17 @@ _IRREGULAR: Mapping[str, str] = {
 
 def stem(word: str) -> str:
     """Return a word as its forms agree: folded, without the commonest endings."""
-    word = SUFFIX.sub("", unicodedata.normalize("NFKC", word).casefold())
+    # Most words are plain, and a recall asks this a thousand times.
+    word = word.lower() if word.isascii() else unicodedata.normalize("NFKC", word).casefold()
+    word = _bare(word)
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if len(word) > 4:
-        for ending, instead in _STEM:
-            if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
-                word = word.removesuffix(ending) + instead
-                break
+        if word.endswith(_ENDINGS) and not word.endswith("ss"):
+            for ending, instead in _STEM:
+                if word.endswith(ending) and len(word) - len(ending) >= 3:
+                    word = word.removesuffix(ending) + instead
+                    break
         if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiouls":
             word = word[:-1]
     if len(word) > 3 and word.endswith("e"):
@@ -254,6 +258,9 @@ def stem(word: str) -> str:
 
 def stems(text: str) -> list[str]:
     """Return the stems of the words that carry a topic."""
-    return [
-        stem(word) for word in _WORD.findall(text) if SUFFIX.sub("", word.casefold()) not in PLAIN
-    ]
+    return [stem(word) for word in _WORD.findall(text) if _bare(word.casefold()) not in PLAIN]
+
+
+def _bare(word: str) -> str:
+    """Return a word without what marks an owner."""
+    return SUFFIX.sub("", word) if "'" in word else word
