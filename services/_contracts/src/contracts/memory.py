@@ -250,7 +250,10 @@ class Timeline(Contract):
 
 
 class MemoryChanged(Contract):
-    """`memory.changed.v1` on the bus: ids only, never a word of the memory."""
+    """`memory.changed.v1` on the bus: ids only, never a word of the memory.
+
+    `related`: whom it speaks of was merged, split or renamed.
+    """
 
     event_id: UUID
     memory_id: UUID
@@ -267,4 +270,5 @@ class MemoryChanged(Contract):
         "archived",
         "promoted",
         "merged",
+        "related",
     ]

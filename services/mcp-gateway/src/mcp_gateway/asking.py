@@ -54,6 +54,29 @@ Namespaces = Annotated[
     list[Annotated[str, Field(pattern=NAMESPACE)]] | None,
     Field(max_length=32, description="Only these namespaces."),
 ]
+SourceKind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,39}$")]
+SourceFilter = Annotated[
+    SourceKind | None, Field(description="Only from this kind of source, such as `turn` or `mcp`.")
+]
+Sources = Annotated[
+    list[SourceKind] | None,
+    Field(max_length=32, description="Only from these kinds of source, such as `turn` or `mcp`."),
+]
+EntityFilter = Annotated[
+    str | None,
+    Field(
+        min_length=32,
+        max_length=36,
+        description="Only what speaks of this entity; `find_entities` names their ids.",
+    ),
+]
+Entities = Annotated[
+    list[EntityId] | None,
+    Field(
+        max_length=32,
+        description="Only what speaks of one of these entities; `find_entities` names their ids.",
+    ),
+]
 Moment = Annotated[str | None, Field(max_length=40, description="ISO 8601 with an offset.")]
 Since = Annotated[
     str | None, Field(max_length=40, description="Not before this moment, ISO 8601 with an offset.")

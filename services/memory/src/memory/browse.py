@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, cast, get_args
 from uuid import UUID
@@ -22,6 +23,9 @@ from memory.domain import (
     encode_cursor,
 )
 from memory.errors import StateUnknown
+from memory.facts.arm import expand
+from memory.facts.entities import readable
+from memory.facts.errors import EntityNotFound
 from memory.library import Library
 from memory.presenting import to_memory
 
@@ -46,15 +50,16 @@ class Browse:
     ) -> MemoryPage:
         """Return the next memories of the tier, or of all tiers but sacred, newest first by the list's order.
 
-        A sacred memory's source and thread are sealed: a list by either has none. Raises TierUnknown, TierDenied,
-        LimitInvalid, CursorInvalid.
+        No sacred memory is known to be about an entity: nothing is derived of it. Raises TierUnknown, TierDenied,
+        LimitInvalid, CursorInvalid, EntityNotFound.
         """
         tiers = chosen_tiers(caller.db_role, None if tier is None else [tier])
         limit = check_list_limit(limit)
         listing = repr((tiers, shown))
         after = decode_cursor(cursor, listing) if cursor is not None else None
-        if shown.source is not None or shown.thread is not None:
+        if shown.entities is not None:
             tiers = tuple(each for each in tiers if each is not Tier.SACRED)
+            shown = await self._about(caller, shown, shown.entities)
         entries: list[Entry] = []
         for shelf in dict.fromkeys(self._library.shelf(each) for each in tiers):
             async with shelf.pool.as_caller(caller) as conn:
@@ -71,6 +76,14 @@ class Browse:
             if more
             else None,
         )
+
+    async def _about(self, caller: Caller, shown: Shown, entities: tuple[UUID, ...]) -> Shown:
+        """Return the list by the roots of everything that is shown as these entities. Raises EntityNotFound."""
+        async with self._library.plain.pool.as_caller(caller) as conn:
+            roots = await expand(conn, readable(caller), entities)
+        if not roots:
+            raise EntityNotFound()
+        return replace(shown, entities=tuple(roots))
 
     async def timeline(
         self, caller: Caller, bucket: str, since: datetime | None, until: datetime | None

@@ -157,7 +157,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Shown:
-    """What a list is asked for; None asks nothing."""
+    """What a list is asked for; None asks nothing. Of `entities`, a memory speaks of one at least."""
 
     state: State = State.ALL
     order: Order = Order.CREATED
@@ -167,6 +167,7 @@ class Shown:
     thread: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    entities: tuple[UUID, ...] | None = None
 
 
 @dataclass(frozen=True)

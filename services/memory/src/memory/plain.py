@@ -91,6 +91,7 @@ class PlainShelf(Shelf):
             shown.since,
             shown.until,
             shown.state.value,
+            list(shown.entities) if shown.entities is not None else None,
         )
         return [_entry(row, tier) for row in rows]
 

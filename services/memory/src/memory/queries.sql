@@ -78,6 +78,10 @@ WHERE (created_at, id) < ($1::timestamptz, $2::uuid)
   AND ($7::text IS NULL OR thread = $7)
   AND ($8::timestamptz IS NULL OR happened_at >= $8)
   AND ($9::timestamptz IS NULL OR happened_at < $9)
+  AND ($11::uuid[] IS NULL OR id IN (
+      SELECT mention.memory_id FROM convenience.entity
+      JOIN convenience.mention ON mention.entity_id = entity.id
+      WHERE entity.root = ANY ($11)))
   AND CASE $10::text
       WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
       WHEN 'archived' THEN archived_at IS NOT NULL
@@ -102,6 +106,10 @@ WHERE (happened_at, id) < ($1::timestamptz, $2::uuid)
   AND ($7::text IS NULL OR thread = $7)
   AND ($8::timestamptz IS NULL OR happened_at >= $8)
   AND ($9::timestamptz IS NULL OR happened_at < $9)
+  AND ($11::uuid[] IS NULL OR id IN (
+      SELECT mention.memory_id FROM convenience.entity
+      JOIN convenience.mention ON mention.entity_id = entity.id
+      WHERE entity.root = ANY ($11)))
   AND CASE $10::text
       WHEN 'active' THEN archived_at IS NULL AND superseded_at IS NULL
       WHEN 'archived' THEN archived_at IS NOT NULL

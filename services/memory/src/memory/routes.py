@@ -27,6 +27,7 @@ from memory.caching.answers import Answers, keepable
 from memory.domain import Order, Shown, State, check_span, parse_level, parse_namespace
 from memory.errors import StateUnknown
 from memory.exchange.forget import Forget
+from memory.facts.routes import entity_of
 from memory.identity import IdentityContext
 from memory.levels.touch import Touch
 from memory.namespaces import Namespaces
@@ -78,7 +79,7 @@ class Api:
         return answer(memory, 201)
 
     async def get_memories(self, request: Request) -> Response:
-        """`GET /v1/memories?tier=&namespace=&level=&source=&state=&since=&until=&thread=&order=&limit=&cursor=`."""
+        """`GET /v1/memories?tier=&namespace=&level=&source=&state=&since=&until=&thread=&entity=&order=&limit=&cursor=`."""
         caller = await reads(request)
         query = request.query_params
         page = await self.browse.page(
@@ -186,6 +187,7 @@ def _shown(query: QueryParams) -> Shown:
         level=parse_level(level) if level else None,
         source=label_of(query, "source"),
         thread=label_of(query, "thread"),
+        entities=(entity,) if (entity := entity_of(query)) is not None else None,
         since=since,
         until=until,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from memory.store import FIRST_PAGE, Deleted, Shelf
 from memory.vault import Vault, pack_vector, unpack_vector
 
 _TEXT, _EMBEDDING = "sealed", "embedding_sealed"
+OPENED_AT_ONCE = 500
 
 
 class SacredShelf(Shelf):
@@ -67,8 +69,23 @@ class SacredShelf(Shelf):
     async def page(
         self, conn: Connection, tier: Tier, after: Cursor | None, limit: int, shown: Shown
     ) -> list[Entry]:
-        start = after or FIRST_PAGE
-        rows = await conn.fetch(
+        # Source and thread are sealed with the text: to know them is to open the row, so the list is walked through.
+        opens = shown.source is not None or shown.thread is not None
+        start, step = after or FIRST_PAGE, max(limit, OPENED_AT_ONCE) if opens else limit
+        found: list[Entry] = []
+        while len(found) < limit:
+            rows = await self._rows(conn, start, step, shown)
+            entries = await asyncio.to_thread(lambda rows=rows: [self._open(row) for row in rows])
+            found += [entry for entry in entries if _asked(entry, shown)]
+            if len(rows) < step:
+                break
+            last = entries[-1]
+            happened = shown.order is Order.OCCURRED
+            start = Cursor(last.happened_at if happened else last.created_at, last.id)
+        return found[:limit]
+
+    async def _rows(self, conn: Connection, start: Cursor, limit: int, shown: Shown) -> list[Any]:
+        return await conn.fetch(
             self._text["page_sacred" if shown.order is Order.CREATED else "page_sacred_happened"],
             start.moment,
             start.id,
@@ -79,7 +96,6 @@ class SacredShelf(Shelf):
             shown.until,
             shown.state.value,
         )
-        return [self._open(row) for row in rows]
 
     async def revise(self, conn: Connection, entry: Entry, revised: Entry) -> Entry:
         row = await conn.fetchrow(
@@ -171,3 +187,7 @@ class SacredShelf(Shelf):
             embedding_model=made_by,
             **kept_columns(row),
         )
+
+
+def _asked(entry: Entry, shown: Shown) -> bool:
+    return shown.source in (None, entry.source_kind) and shown.thread in (None, entry.thread)

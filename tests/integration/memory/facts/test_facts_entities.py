@@ -23,6 +23,7 @@ from memory.facts.errors import (
     EntityNotMerged,
     SplitInvalid,
 )
+from memory.plain import PlainShelf
 
 pytestmark = pytest.mark.integration
 
@@ -38,16 +39,11 @@ class Person:
         self.session_id = "a" * 16
 
 
-class Plain:
-    def __init__(self, pool: Any) -> None:
-        self.pool = pool
-
-
 class Shelves:
     """What the use cases need of a library."""
 
     def __init__(self, pool: Any) -> None:
-        self.plain = Plain(pool)
+        self.plain = PlainShelf(pool)
 
 
 @pytest.fixture

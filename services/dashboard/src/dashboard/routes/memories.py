@@ -40,6 +40,7 @@ class ListQuery(BaseModel):
     source: Word = None
     state: Word = None
     thread: Word = None
+    entity: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     order: Word = None

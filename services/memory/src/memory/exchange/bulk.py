@@ -34,6 +34,8 @@ from memory.exchange.errors import ForgetCountChanged, ForgetEmpty, ForgetTooMan
 from memory.exchange.export import Owner
 from memory.exchange.forget import Forget, Report, put_report
 from memory.exchange.store import ExchangeStore, statement, text_for
+from memory.facts.arm import expand
+from memory.facts.sqltext import plain_tiers
 from memory.library import now
 from memory.presenting import check_writes
 
@@ -132,6 +134,7 @@ class ForgetMany:
     async def _select(self, caller: CallerLike, wanted: Wanted) -> dict[Tier, list[UUID]]:
         found: dict[Tier, list[UUID]] = {}
         left = FORGET_MAX + 1
+        about = await self._about(caller, wanted.entity)
         for tier in wanted.tiers:
             async with self._library.shelf(tier).pool.as_caller(caller) as conn:
                 ids = list(wanted.ids) if wanted.ids is not None else None
@@ -151,7 +154,7 @@ class ForgetMany:
                         text_for("select_to_forget", tier),
                         *(ids, wanted.namespace, wanted.level, wanted.source_kind),
                         *(wanted.source_ref, wanted.thread, wanted.since, wanted.until),
-                        *(wanted.entity, left),
+                        *(about, left),
                     )
                     chosen = [row["id"] for row in rows]
             if chosen:
@@ -160,6 +163,13 @@ class ForgetMany:
             if left <= 0:
                 raise ForgetTooMany(f"More than {FORGET_MAX} memories fit.")
         return found
+
+    async def _about(self, caller: CallerLike, entity: UUID | None) -> list[UUID] | None:
+        """Return the roots, in every tier, of what is shown as the entity; None when none is asked for."""
+        if entity is None:
+            return None
+        async with self._library.plain.pool.as_caller(caller) as conn:
+            return await expand(conn, plain_tiers(caller.db_role), [entity])
 
     async def _begin(self, caller: CallerLike, ident: UUID, found: dict[Tier, list[UUID]]) -> None:
         tier = most_private([each for each in found if each is not Tier.SACRED] or [Tier.SENSITIVE])

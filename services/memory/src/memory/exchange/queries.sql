@@ -319,10 +319,10 @@ WHERE ($1::uuid[] IS NULL OR memory.id = ANY ($1))
   AND ($6::text IS NULL OR memory.thread = $6)
   AND ($7::timestamptz IS NULL OR memory.happened_at >= $7)
   AND ($8::timestamptz IS NULL OR memory.happened_at < $8)
-  AND ($9::uuid IS NULL OR EXISTS (
+  AND ($9::uuid[] IS NULL OR EXISTS (
       SELECT FROM convenience.mention
       JOIN convenience.entity ON entity.id = mention.entity_id
-      WHERE mention.memory_id = memory.id AND entity.root = $9))
+      WHERE mention.memory_id = memory.id AND entity.root = ANY ($9)))
 ORDER BY memory.id
 LIMIT $10;
 

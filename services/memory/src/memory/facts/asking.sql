@@ -164,7 +164,7 @@ LIMIT 50;
 -- name: list_mentioning
 -- role: lares_app
 -- database: lares
-SELECT memory.id
+SELECT memory.id, memory.tier
 FROM (SELECT DISTINCT bounded.memory_id FROM (
           SELECT mention.memory_id FROM every.entity AS entity
           JOIN every.mention AS mention ON mention.entity_id = entity.id

@@ -32,7 +32,7 @@ from memory.facts.model import NAME_CHARS_MAX, key_of
 from memory.facts.nodes import roots_of
 from memory.facts.sqltext import PLAIN_TIERS, one, over
 from memory.facts.store import FactStore
-from memory.library import Library
+from memory.library import Library, now
 from memory.presenting import check_writes
 
 
@@ -71,7 +71,7 @@ class Changing:
                     await change.rename(name)
                 if request.kind is not None and request.kind != root.kind and not root.me:
                     await change.retype(request.kind)
-            return await view(conn, tiers, entity)
+            return await self._changed(conn, caller, tiers, entity)
 
     async def merge(self, caller: Caller, entity: UUID, other: UUID) -> EntityView:
         """Return the entity that the two are shown as. Raises EntityNotFound, EntitiesSame, EntitiesApart."""
@@ -84,11 +84,13 @@ class Changing:
                 raise EntitiesSame()
             if kept[0].namespace != gone[0].namespace:
                 raise EntitiesApart()
-            if any(root.me for root in gone):
-                # Whoever is one with the person is the person, and not the other way round.
+            mine = any(root.me for root in gone)
+            if mine or (PRIVACY[gone[0].tier] < PRIVACY[kept[0].tier] and not kept[0].me):
+                # Whoever is one with the person is the person, and not the other way round. Else the name that stays is
+                # the one that the less private tier knows, where nobody may notice anything of the other.
                 kept, gone = gone, kept
             await self._merge(conn, caller.subject, kept, gone)
-            return await view(conn, tiers, kept[0].id)
+            return await self._changed(conn, caller, tiers, kept[0].id)
 
     async def split(self, caller: Caller, entity: UUID, request: EntitySplit) -> EntityView:
         """Return what was split off. Raises EntityNotFound, EntityNotMerged, EntityNameTaken, SplitInvalid."""
@@ -105,7 +107,7 @@ class Changing:
             roots = await _roots(conn, tiers, entity)
             if request.entity is not None:
                 await self._take_out(conn, caller.subject, tiers, roots, request.entity)
-                return await view(conn, tiers, request.entity)
+                return await self._changed(conn, caller, tiers, request.entity)
             keys = [key_of(alias) for alias in request.aliases] if request.aliases else None
             made = [
                 ident
@@ -118,7 +120,21 @@ class Changing:
             ]
             if not made:
                 raise SplitInvalid()
-            return await view(conn, tiers, made[0])
+            return await self._changed(conn, caller, tiers, made[0])
+
+    async def _changed(
+        self, conn: Connection, caller: Caller, tiers: tuple[Tier, ...], entity: UUID
+    ) -> EntityView:
+        """Return the entity as it is now, and tell of the change: kept answers by whom they speak of are old."""
+        shown = await view(conn, tiers, entity)
+        roots = [root.id for root in await _roots(conn, tiers, entity)]
+        row = await conn.fetchrow(over("list_mentioning", tiers), roots, now(), 1)
+        if row is not None:
+            plain = self._library.plain
+            await plain.step_out(conn)
+            tier = Tier(row["tier"])
+            await plain.announce(conn, row["id"], caller.subject, tier, "related")
+        return shown
 
     async def _hold(self, conn: Connection, caller: Caller, tiers: Sequence[Tier]) -> None:
         for tier in PLAIN_TIERS:
@@ -136,13 +152,10 @@ class Changing:
             if tier in here:
                 await conn.execute(one("merge_root", tier), here[tier].id, root.id)
                 await _Change(conn, subject, here[tier]).note("merged", other=root.id)
-        for tier, root in (*there.items(), *here.items()):
-            others = here if root in gone else there
-            if tier in others:
-                continue
-            # It stands alone in its tier: the more private of the two takes the other's name.
-            model = min(others.values(), key=lambda each: PRIVACY[each.tier])
-            if PRIVACY[model.tier] < PRIVACY[tier] and not (root.me or model.me):
+        model = min(here.values(), key=lambda each: PRIVACY[each.tier])
+        for tier, root in there.items():
+            # With nobody to be merged into in its own, more private tier, it takes the other's name.
+            if tier not in here and not (root.me or model.me):
                 await _Change(conn, subject, root).join(model)
 
     async def _take_out(

@@ -61,7 +61,7 @@ class FactsApi:
             superseded=(query.get("superseded") or "true").casefold() not in NO,
             limit=limit_of(query),
         )
-        entity = _entity(query)
+        entity = entity_of(query)
         return answer(await self.facts.page(caller, entity, asked, query.get("cursor") or None))
 
     async def delete_fact(self, request: Request) -> Response:
@@ -116,7 +116,7 @@ class FactsApi:
         """`GET /v1/graph?entity=&depth=&limit=&as_of=&known_at=`."""
         caller = await reads(request)
         query = request.query_params
-        entity = _entity(query)
+        entity = entity_of(query)
         if entity is None:
             raise EntityNotFound("The graph is asked for without an entity.")
         shown = await self.graph(
@@ -130,7 +130,8 @@ class FactsApi:
         return answer(shown)
 
 
-def _entity(query: QueryParams) -> UUID | None:
+def entity_of(query: QueryParams) -> UUID | None:
+    """Return the entity that a query names; None when it names none. Raises EntityNotFound: what is no id is nobody."""
     raw = query.get("entity")
     if not raw:
         return None

@@ -68,6 +68,7 @@ _MEMORIES = (
         level=_LEVEL,
         source=_TEXT,
         thread=_TEXT,
+        entity=_ID,
         state={"type": "string", "enum": ["active", "archived", "superseded", "all"]},
         order={"type": "string", "enum": ["created", "occurred"]},
         **_SPAN,

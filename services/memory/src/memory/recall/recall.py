@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from contracts.tiers import Tier
 from memory.domain import Entry, check_recall_limit, clean_query
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
 from memory.facts import arm
+from memory.facts.sqltext import plain_tiers
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
 from memory.recall import closed
@@ -81,6 +83,10 @@ class Recall:
         shelf, filters = self._library.plain, asking.filters
         tiers = [tier for tier in PLAIN if tier in filters.tiers]
         async with shelf.pool.as_caller(caller) as conn:
+            if filters.entities is not None:
+                # What is shown as one has a root in every tier, and had others before it was merged.
+                known = await arm.expand(conn, plain_tiers(caller.db_role), filters.entities)
+                filters = replace(filters, entities=tuple(known))
             names = await speakers(conn, tiers)
             _read(asking, names)
             # What needs no vector is looked up while the model works.

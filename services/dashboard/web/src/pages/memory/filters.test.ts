@@ -49,10 +49,10 @@ test("a list within a time is ordered by that time", () => {
   assert.deepEqual(listQuery(of("?state=archived"), 30, "next"), { limit: 30, state: "archived", cursor: "next" });
 });
 
-test("asking for an entity is a search, also without words", () => {
-  assert.equal(searches(of("?entity=e")), true);
-  assert.equal(searches(of("?namespace=work")), false);
-  assert.equal("entity" in listQuery(of("?entity=e"), 30, null), false);
+test("without words the memories of an entity are listed, all of them", () => {
+  assert.equal(searches(of("?q=key&entity=e")), true);
+  assert.equal(searches(of("?entity=e")), false);
+  assert.deepEqual(listQuery(of("?entity=e"), 30, null), { limit: 30, entity: "e", state: "active" });
 });
 
 test("all of a list is forgotten by what narrows it, and nothing else can be forgotten at once", () => {

@@ -47,8 +47,8 @@ export function toSearch(filters: Filters): string {
   return text ? `?${text}` : "";
 }
 
-/** Whether these filters search: a list knows nothing of whom its memories speak of. */
-export const searches = (filters: Filters): boolean => filters.q !== "" || filters.entity !== "";
+/** Whether these filters search; without words they list. */
+export const searches = (filters: Filters): boolean => filters.q !== "";
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], ""> };
 
@@ -89,6 +89,7 @@ export function listQuery(filters: Filters, limit: number, cursor: string | null
       namespace: filters.namespace,
       level: filters.level,
       source: filters.source,
+      entity: filters.entity,
       // What was put away or replaced is asked for.
       state: filters.state || "active",
       since: dayStart(filters.since),

@@ -1,7 +1,7 @@
 import { api, ok, type Memory, type Schemas } from "../../api/client.ts";
 import { codedOf, type Coded } from "../../lib/errors.ts";
 import { toasts } from "../../lib/toasts.svelte.ts";
-import { listQuery, recallBody, type Filters } from "./filters.ts";
+import { listQuery, recallBody, searches, type Filters } from "./filters.ts";
 import type { News } from "./news.ts";
 
 export type Found = { memory: Memory; score: number | null; reasons: readonly Schemas["Reason"][] };
@@ -19,13 +19,11 @@ export class Memories {
   /** What the list answers to, for a search that is overtaken by the next one. */
   private turn = 0;
 
-  /** `about`: the name of the entity that the filters ask for; without other words, it is what is searched for. */
-  async load(filters: Filters, about = ""): Promise<void> {
+  async load(filters: Filters): Promise<void> {
     const turn = ++this.turn;
     this.loading = true;
     try {
-      const query = filters.q || about;
-      const next = query ? await this.search({ ...filters, q: query }) : await this.page(filters, null);
+      const next = searches(filters) ? await this.search(filters) : await this.page(filters, null);
       if (turn !== this.turn) return;
       this.found = next.found;
       this.more = next.more;
