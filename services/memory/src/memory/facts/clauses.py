@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from memory.facts.cues import Cue
+
 CLAUSES_MAX = 40
 TEXT_CHARS_READ = 2000
 # What stands in quotation marks was said by somebody, perhaps by nobody in earnest: blanked, places kept. A title
@@ -24,32 +26,27 @@ _SPLIT = re.compile(
 _QUESTION = re.compile(
     r"\?\s*$|^(?:who|what|where|when|which|whose|why|how)\b.*\b(?:i|we|you)\s+wonder", re.I
 )
-_HYPOTHETICAL = re.compile(
+_HYPOTHETICAL = Cue(
     r"\b(?:might|may(?!\s+\d|\s*[,.]|\s+(?:19|20)\d\d)(?<!in may)(?<!since may)|could|would|should|perhaps|maybe|if|unless|wish|wishes|hope|hopes|hoping"
     r"|dreams?\s+of|dreaming\s+of|thinking\s+(?:of|about)|thought\s+about|toying\s+with|considering|consider|wants?\s+to|wanted\s+to|would\s+like"
-    r"|plan(?:s|ning)?\s+to|someday|one\s+day|some\s+day|imagine|suppose|pretend|in\s+case|i\s+wonder|not\s+sure)\b",
-    re.I,
+    r"|plan(?:s|ning)?\s+to|someday|one\s+day|some\s+day|imagine|suppose|pretend|in\s+case|i\s+wonder|not\s+sure)\b"
 )
-_REFUSED = re.compile(
-    r"\b(?:was|were|been)\s+offered\b.*\b(?:declined|refused|turned|said\s+no)|\bturned\s+down\b",
-    re.I,
+_REFUSED = Cue(
+    r"\b(?:was|were|been)\s+offered\b.*\b(?:declined|refused|turned|said\s+no)|\bturned\s+down\b"
 )
-_REPORTED = re.compile(
-    r"\b(?:says?|said|claims?|claimed|thinks?|believes?|asked|told\s+(?:me|us)|jokes?|joked|reckons?)\b(?!\s+(?:is|was|number|so)\b)",
-    re.I,
+_REPORTED = Cue(
+    r"\b(?:says?|said|claims?|claimed|thinks?|believes?|asked|told\s+(?:me|us)|jokes?|joked|reckons?)\b(?!\s+(?:is|was|number|so)\b)"
 )
 _OWN_REPORT = re.compile(
     r"^(?:the\s+)?(?:doctor|dentist|clinic|scan|school|vet|council|landlord)\b", re.I
 )
-_PLAN = re.compile(
-    r"\b(?:will|'ll|won't|going\s+to|gonna|due\s+to|about\s+to|intends?\s+to|(?:is|are|am|'s|'re|'m)\s+(?:leaving|moving)\b)",
-    re.I,
+_PLAN = Cue(
+    r"\b(?:will|'ll|won't|going\s+to|gonna|due\s+to|about\s+to|intends?\s+to|(?:is|are|am|'s|'re|'m)\s+(?:leaving|moving)\b)"
 )
-_PAST = re.compile(
+_PAST = Cue(
     r"\bused\s+to\s+(?!it\b|the\b|this\b|that\b)|\bback\s+(?:when|then|in)\b|\bformerly\b|\bpreviously\b|\bat\s+the\s+time\b|\bin\s+those\s+days\b"
     r"|\bonce\s+(?:lived|worked|was|had)\b|\bbriefly\b|\buntil\s+(?:19|20)\d\d\b|\bduring\s+(?:my|our)\b|\bas\s+a\s+(?:child|kid|student|boy|girl|teenager)\b"
-    r"|^(?:my|our)\s+(?:first|old|former|previous|ex)\b|^before\s+\w+\s+I\b|\bwhen\s+I\s+was\b",
-    re.I,
+    r"|^(?:my|our)\s+(?:first|old|former|previous|ex)\b|^before\s+\w+\s+I\b|\bwhen\s+I\s+was\b"
 )
 
 

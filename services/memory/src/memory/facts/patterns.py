@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from memory.facts.cues import Cue
 from memory.facts.predicates import ROLES
 
 NAME = r"(?-i:(?:(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor|Senhor|Senhora|Herr|Frau|Monsieur|Madame|Aunt|Uncle)\.?\s+)?[A-ZÀ-ÖØ-Þ][\w'-]*\w(?:\s+(?:(?:de|da|do|dos|van|von|der|den|el|al|la|le|di|du)\s+)?[A-ZÀ-ÖØ-Þ][\w-]+){0,3})"
@@ -34,9 +35,8 @@ SUBJECT = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 # "The council changed bin day to Thursday": what a thing is now, whoever changed it.
-CHANGE = re.compile(
-    r"(?:changed|moved|switched|raised|lowered|increased|cut|rescheduled|postponed|put|set|transferred|shifted|reduced|upped)\s+(?:(?:my|our|the|his|her|their)\s+)?(?P<np>(?!to\b|from\b|into\b|in\b|back\b|away\b|out\b|up\b|on\b|off\b)[\w'-]+(?:\s+(?!to\b|from\b|into\b)[\w'-]+){0,3}?)\s+(?:(?:from|in)\s+.{2,40}?\s+)?(?P<to>to|into|in|on|under|behind|at)\s+(?P<v>[^,;]+)",
-    re.IGNORECASE,
+CHANGE = Cue(
+    r"(?:changed|moved|switched|raised|lowered|increased|cut|rescheduled|postponed|put|set|transferred|shifted|reduced|upped)\s+(?:(?:my|our|the|his|her|their)\s+)?(?P<np>(?!to\b|from\b|into\b|in\b|back\b|away\b|out\b|up\b|on\b|off\b)[\w'-]+(?:\s+(?!to\b|from\b|into\b)[\w'-]+){0,3}?)\s+(?:(?:from|in)\s+.{2,40}?\s+)?(?P<to>to|into|in|on|under|behind|at)\s+(?P<v>[^,;]+)"
 )
 CHANGED_THING = re.compile(
     r"^(?:\s*(?:'ve|have|has|had|just|already)\b)*\s*(?:changed|replaced|renewed|reset|got)\s+(?:my|our|the|his|her|a\s+new)\s+(?P<np>[\w-]+(?:\s+(?!after|because|when|to|for|at|on|in)[\w-]+){0,2})(?=[\s,.:]|$)",
@@ -57,7 +57,7 @@ class Shape:
 
     predicate: str
     kind: str
-    pattern: re.Pattern[str]
+    pattern: Cue
     ends: bool = False
     confidence: float = 0.8
 
@@ -65,7 +65,7 @@ class Shape:
 def _shape(
     predicate: str, kind: str, rest: str, ends: bool = False, confidence: float = 0.8
 ) -> Shape:
-    return Shape(predicate, kind, re.compile(_HEAD + rest, re.IGNORECASE), ends, confidence)
+    return Shape(predicate, kind, Cue(_HEAD + rest), ends, confidence)
 
 
 _TITLE = r"(?P<o>(?:(?!a\b|an\b|the\b)[\w-]+\s+){0,3}?(?:nurse|developer|engineer|teacher|accountant|barista|roaster|ranger|carpenter|postdoc|scientist|c[teofm]o|manager|lead|lawyer|doctor|radiologist|dentist|student|intern|freelancer|driver|translator|subtitler|designer|architect|chef|cook|baker|waiter|waitress|plumber|electrician|mechanic|gardener|professor|lecturer|librarian|journalist|writer|editor|photographer|musician|pilot|sailor|farmer|soldier|policeman|firefighter|paramedic|pharmacist|physiotherapist|psychologist|therapist|consultant|analyst|programmer|researcher|director|secretary|assistant|receptionist|cashier|salesman|technician|tutor|coach|trainer|captain|head\s+of\s+\w+|ward\s+sister|vet|butcher|tailor|painter|builder|welder|cleaner|caretaker|clerk|banker|broker|agent|recruiter|founder|owner))\b(?:\s+(?:at|for|with|of|on|in)\s+(?P<at>(?-i:[A-ZÀ-Þ])[^,;:.!?()]*))?"

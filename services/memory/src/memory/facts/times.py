@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from memory.facts.cues import Cue
+
 _MONTHS_LONG = [
     "january",
     "february",
@@ -62,7 +64,7 @@ _NUMBERS = {
 # "may" and "mar" are words of their own: they count as months where a preposition or a number says so.
 _MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
 _DAY = r"(?:\d{1,2})(?:st|nd|rd|th)?"
-_SPAN = re.compile(
+_SPAN = Cue(
     rf"""
     \b(?:
       (?P<iso>(?P<iy>(?:19|20)\d\d)-(?P<im>\d\d)-(?P<id>\d\d))
@@ -81,7 +83,7 @@ _SPAN = re.compile(
     | on\s+the\s+(?P<dom>\d{{1,2}}(?:st|nd|rd|th)|first|second|third|tenth)
     )\b
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.VERBOSE,
 )
 _DAYS_NAMED = {"first": 1, "second": 2, "third": 3, "tenth": 10}
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from memory.facts.cues import Cue
 from memory.facts.predicates import SELF
 from memory.facts.times import spans
 from memory.supersede.asks import Asked, answers, asked
@@ -30,10 +31,9 @@ _HOW_MUCH = re.compile(
     re.I,
 )
 _YES_NO = re.compile(r"^(?:do|does|did|am|is|are|was|were|can|may|have|has|will|should)\b", re.I)
-_NOT = re.compile(
+_NOT = Cue(
     r"\b(?:no|not|never|n't|don't|doesn't|isn't|aren't|can't|cannot|stopped|quit|gave\s+up|gone\s+off|hates?|scared|afraid|dislikes?"
-    r"|any\s?more|off|cancelled|sold|without|died|left|lost|paid|ditched|given\s+up|split|broke\s+up|called\s+off|fight|refuse[sd]?)\b",
-    re.I,
+    r"|any\s?more|off|cancelled|sold|without|died|left|lost|paid|ditched|given\s+up|split|broke\s+up|called\s+off|fight|refuse[sd]?)\b"
 )
 _WORD = re.compile(r"[a-zà-ÿ'-]+")
 _MOMENTS = frozenset({"weekday", "clock", "date"})
