@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+import anyio
 import asyncpg
 import pytest
 from kit.pool import DataSlow, DataUnavailable, Pool, RoleRefused, is_connection_loss
@@ -115,6 +116,28 @@ async def test_an_exception_rolls_back_and_a_clean_end_commits(pg: Postgres) -> 
         async with pool.own() as connection:
             rows = await connection.fetch("SELECT payload FROM memory.outbox")
             assert [row["payload"] for row in rows] == [{"n": 2}]
+
+
+async def test_who_is_cancelled_in_a_transaction_leaves_a_clean_connection_and_no_complaint(
+    pg: Postgres,
+) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: complaints.append(repr(context))
+    )
+    async with await Pool.open(pg.database("svc_memory"), max_size=1) as pool:
+        for step in range(60):
+            await pool.ping()
+            # As a web framework does when a client goes: every further wait is cancelled, too.
+            with anyio.move_on_after(step * 0.0003):
+                async with pool.own() as conn:
+                    while True:
+                        await conn.execute("SELECT set_config('lares.mark', 'left', true)")
+                        async for _ in conn.cursor("SELECT generate_series(1, 500)", prefetch=50):
+                            pass
+        async with pool.own() as conn:
+            assert not await conn.fetchval("SELECT current_setting('lares.mark', true)")
+    assert complaints == []
 
 
 async def test_an_error_keeps_its_type_and_place_but_loses_the_rows_values(pg: Postgres) -> None:

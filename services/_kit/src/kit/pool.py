@@ -104,6 +104,7 @@ class Pool:
         self._pool = pool
         self._database = database
         self._wait_s = wait_s
+        self._undoing: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
@@ -192,19 +193,32 @@ class Pool:
         self, role: str | None, subject: UUID | None, read_only: bool, client: str | None
     ) -> AsyncGenerator[Connection]:
         connection, transaction = await self._begin(_preamble(role, subject, client), read_only)
+        whole = False
         try:
-            try:
-                yield connection
-            except BaseException:
-                # A rollback over a lost connection has nothing to undo, and must not hide the first error.
-                with contextlib.suppress(Exception):
-                    await transaction.rollback()
-                raise
+            yield connection
             await transaction.commit()
+            whole = True
         except Exception as error:
             raise_scrubbed(error)
         finally:
+            if whole:
+                await self._release(connection)
+            else:
+                await self._undo(connection, transaction)
+
+    async def _undo(self, connection: Any, transaction: Any) -> None:
+        """Roll back and give the connection back; done to its end even if whoever waits for it is cancelled again."""
+
+        async def undo() -> None:
+            # A rollback over a lost connection has nothing to undo, and must not hide the first error.
+            with contextlib.suppress(Exception):
+                await transaction.rollback()
             await self._release(connection)
+
+        task = asyncio.create_task(undo())
+        self._undoing.add(task)
+        task.add_done_callback(self._undoing.discard)
+        await asyncio.shield(task)
 
     async def _begin(self, preamble: str, read_only: bool) -> tuple[Any, Any]:
         """Begin a transaction, trying again within `wait_s`: nothing has happened yet, so that is safe."""
@@ -221,6 +235,9 @@ class Pool:
                 return connection, transaction
             except BaseException as error:
                 if connection is not None:
+                    if not isinstance(error, Exception):
+                        # Cancelled amid its first words: nobody knows how far they came.
+                        connection.terminate()
                     await self._release(connection)
                 if not isinstance(error, Exception):
                     raise
