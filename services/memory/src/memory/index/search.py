@@ -7,7 +7,6 @@ few is compared as a whole, and what is many is walked through until there are e
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from kit.pool import Connection
 from memory.domain import Filters
 from memory.finding import Candidate, Corpus
 from memory.index import postings, statements
+from memory.index.beside import beside
 from memory.index.postings import Said
 from memory.index.vectors import cosines
 from memory.index.working import ITEMS_MAX, LEVELS, Working
@@ -144,13 +144,9 @@ class Search:
                     return
         name = "meant_exact" if self._exact else "meant_indexed"
         vectors = {ident: row[_VECTOR] for ident, row in self._found.items()}
-        asked = asyncio.ensure_future(self._near(conn, name, vector, extra))
-        try:
-            # The statement is on its way; what is known already is compared while Postgres is busy.
-            await asyncio.sleep(0)
-            self._cosines = cosines(vectors, vector)
-        finally:
-            rows = await asked
+        rows, self._cosines = await beside(
+            self._near(conn, name, vector, extra), lambda: cosines(vectors, vector)
+        )
         if not self._exact and sum(row["side"] == 0 for row in rows) < self._limit:
             # The index gave up among rows that do not pass.
             rows += await self._near(conn, "meant_exact", vector, ())

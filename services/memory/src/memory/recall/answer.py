@@ -95,7 +95,7 @@ def _understood(asking: Asking) -> Understood:
 def _found(ranked: Ranked, told: set[str]) -> Found:
     candidate = ranked.candidate
     speaker = candidate.speaker
-    if speaker is None and (said := speaker_of(None, candidate.text)) in told:
+    if told and speaker is None and (said := speaker_of(None, candidate.text)) in told:
         speaker = said
     # What somebody else said is part of a conversation, also where nobody named the thread.
     other = speaker if speaker is not None and folded(speaker) not in ROLES else None

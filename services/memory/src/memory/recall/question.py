@@ -45,6 +45,8 @@ _WORD = re.compile(r"\w+(?:[-'’](?!s\b)\w+)*")
 _MINE = re.compile(r"\b(?:i|me|my|mine|myself|we|us|our|ours)\b", re.IGNORECASE)
 _NAME = re.compile(r"(?P<name>(?!I\b)[A-Z][\w-]+(?:\s(?!I\b)[A-Z][\w-]+){0,3})(?P<own>['’]s\b)?")
 _SAYS = re.compile(r"([A-Z][\w'.-]{1,30}(?: [A-Z][\w'.-]{1,30})?): \S")
+# The longest of such names, its colon and the blank after it.
+_SAYS_CHARS = 65
 NAMES_MAX = 8
 # So many texts that begin alike are a conversation.
 _TOLD_LEAST = 3
@@ -115,7 +117,12 @@ def speaker_of(speaker: str | None, text: str) -> str | None:
 
 def told_by(texts: Iterable[tuple[str | None, str]]) -> set[str]:
     """Return the names that stand before the colon of several texts: once, it may be any word ("Note: buy milk")."""
-    said = Counter(speaker_of(None, text) for speaker, text in texts if speaker is None)
+    said = Counter(
+        speaker_of(None, text)
+        for speaker, text in texts
+        # Most texts have no colon where a name would end.
+        if speaker is None and ": " in text[:_SAYS_CHARS]
+    )
     return {
         name
         for name, times in said.items()

@@ -14,6 +14,7 @@ from memory.domain import Entry, check_recall_limit, clean_query
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
 from memory.facts import arm
 from memory.facts.sqltext import plain_tiers
+from memory.index.beside import beside
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
 from memory.recall import closed
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from contracts.memory import RecallRequest, RecallResult
     from kit.pool import Connection
 
+    from memory.finding import Candidate
     from memory.index.working import Working
     from memory.writing.embedder import Embedder
 
@@ -39,6 +41,8 @@ CANDIDATES = 100
 NAMING_MAX = 32
 # What replaced what replaced it: a chain is followed so far.
 REPLACED_MAX = 4
+# So many more than are answered are asked for while it is settled which are.
+BEYOND = 16
 
 
 class Recall:
@@ -103,20 +107,28 @@ class Recall:
             found, corpus = look.outcome()
             # While a memory moves, the more private copy is the memory.
             found = [each for each in found if each.id not in asking.sealed]
-            if Tier.SENSITIVE in tiers:
-                found = await noticed(conn, found)
             told = told_by((each.speaker, each.text) for each in found)
             if told:
                 _read(asking, [*names, *told])
-            ranked = merged(
-                rank(asking.question, found, corpus, asking.asked_at, named),
-                self._among_sealed(asking, vector),
+            seen, ranked = await beside(
+                _noticed(conn, tiers, found),
+                lambda: merged(
+                    rank(asking.question, found, corpus, asking.asked_at, named),
+                    self._among_sealed(asking, vector),
+                ),
             )
+            ranked = _marked(ranked, found, seen)
             ranked += await self._replacing(conn, tiers, asking, ranked)
-            best = settled(asking, ranked)
-            known = dict(asking.sealed)
-            for entry in await self._entries(conn, tiers, [each.id for each in best]):
-                known.setdefault(entry.id, entry)
+            # The memories themselves are asked for before it is settled which they are: of those that can be.
+            hoped = [each.candidate for each in ranked[: asking.limit + BEYOND]]
+            read, best = await beside(
+                self._entries(conn, _tiers_of(hoped, tiers), [each.id for each in hoped]),
+                lambda: settled(asking, ranked),
+            )
+            known = {entry.id: entry for entry in read} | asking.sealed
+            late = [each.id for each in best if each.id not in known]
+            if late:
+                known |= {entry.id: entry for entry in await self._entries(conn, tiers, late)}
         return result(asking, ranked, best, known)
 
     async def _embed(self, asking: Asking) -> Sequence[float] | None:
@@ -174,6 +186,30 @@ class Recall:
 def _read(asking: Asking, plain: Sequence[str]) -> None:
     sealed = {entry.speaker for entry in asking.sealed.values() if entry.speaker is not None}
     asking.question = read(asking.query, sorted({*plain, *sealed}), asking.asked_at)
+
+
+async def _noticed(
+    conn: Connection, tiers: Sequence[Tier], found: Sequence[Candidate]
+) -> Sequence[Candidate]:
+    return await noticed(conn, found) if Tier.SENSITIVE in tiers else found
+
+
+def _marked(
+    ranked: list[Ranked], found: Sequence[Candidate], seen: Sequence[Candidate]
+) -> list[Ranked]:
+    """Return the ranked with the marks of those that were seen: a mark moves nothing in the ranking."""
+    marked = {new.id: new for old, new in zip(found, seen, strict=True) if new is not old}
+    if not marked:
+        return ranked
+    return [
+        replace(each, candidate=marked.get(each.candidate.id, each.candidate)) for each in ranked
+    ]
+
+
+def _tiers_of(candidates: Sequence[Candidate], tiers: Sequence[Tier]) -> list[Tier]:
+    """Return those of the tiers in which any candidate is."""
+    held = {each.tier for each in candidates}
+    return [tier for tier in tiers if tier in held]
 
 
 async def _naming(conn: Connection, tiers: Sequence[Tier], asking: Asking) -> dict[UUID, float]:

@@ -1,0 +1,26 @@
+"""Working while Postgres works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+Told = TypeVar("Told")
+Done = TypeVar("Done")
+
+
+async def beside(
+    asked: Coroutine[Any, Any, Told], meanwhile: Callable[[], Done]
+) -> tuple[Told, Done]:
+    """Return what was asked of Postgres, and what was worked out while it was busy with that."""
+    waiting = asyncio.ensure_future(asked)
+    try:
+        # In the first turn of the loop the statement is written, at its end it is sent; only then is there time.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        done = meanwhile()
+    finally:
+        # Also when that failed: a connection with a statement under way can be given to nobody.
+        told = await waiting
+    return told, done
