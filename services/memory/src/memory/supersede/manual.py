@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -49,31 +49,20 @@ class Supersede:
         old = await self._library.find(caller, memory_id)
         if old.level is Level.IDENTITY:
             check_person(caller)
-        if request.by is not None:
-            new = await self._library.find(caller, request.by)
-        else:
-            new = await self._instead(caller, old, request)
-        await self._check(caller, old, new)
         async with self._library.changing(old.id):
-            await self._mark(caller, old, new)
+            if request.by is None:
+                written = await self._remember(
+                    caller, _instead_of(old, request, caller), beside=_Marking(self, caller, old)
+                )
+                new_id = written.id
+            else:
+                new = await self._library.find(caller, request.by)
+                await self._check(caller, old, new)
+                async with self._library.shelf(old.tier).pool.as_caller(caller) as conn:
+                    await self.mark(conn, caller, old, new)
+                new_id = new.id
         self._wake(old.tier)
-        return to_memory(await self._library.find(caller, new.id))
-
-    async def _instead(self, caller: Caller, old: Entry, request: SupersedeRequest) -> Entry:
-        written = await self._remember(
-            caller,
-            RememberRequest(
-                text=request.text or "",
-                tier=old.tier.value,
-                namespace=old.namespace,
-                level=old.level.value,
-                source=request.source,
-                occurred_at=request.occurred_at,
-                # A person may say anything of their own; a client is judged as ever.
-                force=caller.kind == PERSON,
-            ),
-        )
-        return await self._library.find(caller, written.id)
+        return to_memory(await self._library.find(caller, new_id))
 
     async def _check(self, caller: Caller, old: Entry, new: Entry) -> None:
         sealed = {old.tier is Tier.SACRED, new.tier is Tier.SACRED}
@@ -90,32 +79,74 @@ class Supersede:
             except MemoryNotFound:
                 return
 
-    async def _mark(self, caller: Caller, old: Entry, new: Entry) -> None:
+    async def hold(self, conn: Connection, caller: Caller, tier: Tier) -> None:
+        """Be the only one who decides about this person's memories until the transaction ends.
+
+        Before any row is held: whoever else decides takes the two in this order.
+        """
+        if tier is Tier.SACRED:
+            return
+        shelf = self._library.plain
+        await shelf.step_out(conn)
+        await store.hold_person(conn, caller.subject)
+        await shelf.step_in(conn, caller.db_role)
+
+    async def mark(self, conn: Connection, caller: Caller, old: Entry, new: Entry) -> None:
+        """Mark the old memory as replaced, as the caller, whose role is left at the end. Raises MemoryNotFound."""
         shelf, moment = self._library.shelf(old.tier), now()
         until = max(new.valid_from or new.happened_at, old.happened_at)
-        async with shelf.pool.as_caller(caller) as conn:
-            taken = await shelf.take(conn, old.tier, old.id)
-            if taken is None:
-                raise MemoryNotFound()
-            if old.tier is Tier.SACRED:
-                marked = replace(
-                    taken, superseded_by=new.id, superseded_at=moment, updated_at=moment
-                )
-                await shelf.revise(conn, taken, marked)
-            elif PRIVACY[new.tier] > PRIVACY[old.tier]:
-                await store.hide(conn, taken, new.id, BY_PERSON, BY_PERSON, until, moment)
-                # Said of the one that is not noticed elsewhere: whoever keeps answers lets go of them.
-                taken = new
-            else:
-                await shelf.step_out(conn)
-                await store.hold_person(conn, caller.subject)
-                booked, before = await store.valid_to_before(conn, old.id)
-                before = before if booked else taken.valid_to
-                await store.book(conn, taken, new.id, BY_PERSON, BY_PERSON, before, moment)
-                await shelf.step_in(conn, caller.db_role)
-                await store.mark(conn, taken, new.id, until, moment, before)
+        await self.hold(conn, caller, old.tier)
+        taken = await shelf.take(conn, old.tier, old.id)
+        if taken is None:
+            raise MemoryNotFound()
+        if old.tier is Tier.SACRED:
+            marked = replace(taken, superseded_by=new.id, superseded_at=moment, updated_at=moment)
+            await shelf.revise(conn, taken, marked)
+        elif PRIVACY[new.tier] > PRIVACY[old.tier]:
+            await store.hide(conn, taken, new.id, BY_PERSON, BY_PERSON, until, moment)
+            # Said of the one that is not noticed elsewhere: whoever keeps answers lets go of them.
+            taken = new
+        else:
             await shelf.step_out(conn)
-            await shelf.announce(conn, taken.id, taken.subject_id, taken.tier, "superseded")
+            booked, before = await store.valid_to_before(conn, old.id)
+            before = before if booked else taken.valid_to
+            await store.book(conn, taken, new.id, BY_PERSON, BY_PERSON, before, moment)
+            await shelf.step_in(conn, caller.db_role)
+            await store.mark(conn, taken, new.id, until, moment, before)
+        await shelf.step_out(conn)
+        await shelf.announce(conn, taken.id, taken.subject_id, taken.tier, "superseded")
+
+
+@dataclass(frozen=True)
+class _Marking:
+    """The mark on the old memory, in the transaction that writes the new one: never one without the other."""
+
+    supersede: Supersede
+    caller: Caller
+    old: Entry
+
+    async def before(self, conn: Connection) -> None:
+        await self.supersede.hold(conn, self.caller, self.old.tier)
+
+    async def after(self, conn: Connection, kept: Entry) -> None:
+        if kept.id == self.old.id:
+            # It says what the old one says.
+            raise SupersedeRefused()
+        await self.supersede.mark(conn, self.caller, self.old, kept)
+
+
+def _instead_of(old: Entry, request: SupersedeRequest, caller: Caller) -> RememberRequest:
+    return RememberRequest(
+        text=request.text or "",
+        tier=old.tier.value,
+        namespace=old.namespace,
+        level=old.level.value,
+        source=request.source,
+        occurred_at=request.occurred_at,
+        valid_from=request.valid_from,
+        # A person may say anything of their own; a client is judged as ever.
+        force=caller.kind == PERSON,
+    )
 
 
 class Restore:

@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from contracts.identity import Caller
 from contracts.memory import Level, Memory, RememberRequest, Tier
+from kit.pool import Connection
 
 from memory.domain import (
     Entry,
@@ -41,6 +43,13 @@ TRIVIAL_STRENGTH = 0.25
 
 class _KeyTaken(Exception):
     """The Idempotency-Key is bound already: this transaction has nothing to add."""
+
+
+class Beside(Protocol):
+    """What else happens in the transaction of a write, as its caller: all of it is stored, or nothing."""
+
+    async def before(self, conn: Connection) -> None: ...
+    async def after(self, conn: Connection, kept: Entry) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -91,14 +100,18 @@ class Remember:
         self._rules = rules
 
     async def __call__(
-        self, caller: Caller, request: RememberRequest, key: str | None = None
+        self,
+        caller: Caller,
+        request: RememberRequest,
+        key: str | None = None,
+        beside: Beside | None = None,
     ) -> Memory:
         """Return the new memory, or for a repeated key the first one, once it is safely stored.
 
         What says the same as a memory that is there becomes a source of that one, which is returned as `merged`.
         Raises TextEmpty, TextTooLong, TextUnprintable, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid,
         NamespaceUnknown, IdentityFull, kit.read_only, TimeInvalid, KeyInvalid, KeyReused, Forgotten, SacredFull,
-        TooManyWrites, Junk, PersonNeeded.
+        TooManyWrites, Junk, PersonNeeded, and what is `beside`.
         """
         check_writes(caller.db_role, caller.read_only)
         self._rules.spend(caller)
@@ -109,7 +122,8 @@ class Remember:
         request_hash = self._request_hash(entry)
         try:
             entry = self._rules.judge(caller, entry, force=request.force)
-            kept, merged = await self._write(caller, entry, key_hash, request_hash)
+            binding = (key_hash, request_hash) if key_hash is not None else None
+            kept, merged = await self._write(caller, entry, binding, beside)
         except _KeyTaken:
             if key_hash is None:
                 raise
@@ -118,20 +132,28 @@ class Remember:
         return to_memory(kept).model_copy(update={"merged": merged})
 
     async def _write(
-        self, caller: Caller, entry: Entry, key_hash: bytes | None, request_hash: bytes
+        self,
+        caller: Caller,
+        entry: Entry,
+        binding: tuple[bytes, bytes] | None,
+        beside: Beside | None,
     ) -> tuple[Entry, bool]:
         """Store the entry, or what it says as a source of the memory that says it; return which, and whether it joined."""
         shelf = self._library.shelf(entry.tier)
         async with shelf.pool.as_caller(caller) as conn:
+            if beside is not None:
+                await beside.before(conn)
             joined = await self._rules.join(conn, caller.db_role, entry)
             if joined is None:
                 await check_room(conn, shelf, None, entry)
                 await shelf.insert(conn, entry)
             kept = joined or entry
+            if beside is not None:
+                await beside.after(conn, kept)
             await shelf.step_out(conn)
             await shelf.note_subject(conn, entry.subject_id)
-            if key_hash is not None and not await shelf.claim_key(
-                conn, caller.subject, key_hash, kept.id, request_hash
+            if binding is not None and not await shelf.claim_key(
+                conn, caller.subject, binding[0], kept.id, binding[1]
             ):
                 raise _KeyTaken()
             if joined is None:
