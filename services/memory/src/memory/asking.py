@@ -14,11 +14,10 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from memory.domain import aware
-from memory.errors import LabelInvalid, LimitInvalid, MemoryNotFound, TimeInvalid
+from memory.domain import aware, check_label
+from memory.errors import LimitInvalid, MemoryNotFound, TimeInvalid
 
 LIST_LIMIT = "50"
-LABEL_CHARS_MAX = 200
 reads = require_scope("memory:read")
 writes = require_scope("memory:write")
 Body = TypeVar("Body", bound=Contract)
@@ -75,9 +74,7 @@ def label_of(query: QueryParams, name: str) -> str | None:
     raw = query.get(name)
     if not raw:
         return None
-    if len(raw) > LABEL_CHARS_MAX or not raw.isprintable():
-        raise LabelInvalid()
-    return raw
+    return check_label(raw)
 
 
 def moment_of(query: QueryParams, name: str) -> datetime | None:

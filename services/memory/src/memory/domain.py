@@ -25,6 +25,7 @@ from contracts.tiers import (
 
 from memory.errors import (
     CursorInvalid,
+    LabelInvalid,
     LevelUnknown,
     LimitInvalid,
     NamespaceInvalid,
@@ -42,7 +43,12 @@ HOME = "home"
 DIMENSIONS = frozenset({256, 384, 512, 768, 1024})
 SACRED_ROWS_MAX = 5000
 CURSOR_CHARS_MAX = 300
+LABEL_CHARS_MAX = 200
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+# What contracts refuse in a label, and halves of a surrogate pair.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# The driver keeps these two as infinities, which come back without a time zone and compare with nothing.
+_CALENDAR_ENDS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 # What each role may do is granted in the database; this table only answers sooner and in words. A test holds the
@@ -209,6 +215,21 @@ def aware(moment: datetime | None) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise TimeInvalid("The time is outside the calendar.") from error
+
+
+def lasting(moment: datetime | None) -> datetime | None:
+    """Return a moment that is to be kept, in UTC. Raises TimeInvalid, as `aware` does, and for the calendar's two ends."""
+    kept = aware(moment)
+    if kept in _CALENDAR_ENDS:
+        raise TimeInvalid("The time is outside the calendar.")
+    return kept
+
+
+def check_label(raw: str) -> str:
+    """Return `raw` if a memory could have it as a source, a thread and the like. Raises LabelInvalid."""
+    if len(raw) > LABEL_CHARS_MAX or _CONTROL.search(raw):
+        raise LabelInvalid()
+    return raw
 
 
 def parse_tier(raw: str) -> Tier:

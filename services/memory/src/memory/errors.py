@@ -102,11 +102,11 @@ class StateUnknown(KitError):
 
 
 class LabelInvalid(KitError):
-    """Raised for a source, thread or other word of a query that no memory could have."""
+    """Raised for a source, thread, client or other short word that no memory could have."""
 
     code, status = "memory.label_invalid", 422
-    reason = "A word of the query is too long or holds control characters."
-    fix = "Use at most 200 printable characters."
+    reason = "A source, thread or other short word is too long or holds control characters."
+    fix = "Use at most 200 characters, none of them a control character."
 
 
 class TierDenied(KitError):

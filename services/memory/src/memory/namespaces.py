@@ -6,7 +6,7 @@ from contracts.identity import Caller
 from contracts.memory import Namespace, NamespaceList, NamespaceRequest, Tier
 from kit.pool import PERSON
 
-from memory.domain import HOME, Space, allowed_tiers, parse_namespace
+from memory.domain import HOME, Space, allowed_tiers, check_label, parse_namespace
 from memory.errors import NamespaceFull, NamespaceNotEmpty, NamespaceUnknown
 from memory.library import Library
 from memory.presenting import check_person, check_writes
@@ -36,11 +36,11 @@ class Namespaces:
         )
 
     async def put(self, caller: Caller, name: str, request: NamespaceRequest) -> Namespace:
-        """Create or change a namespace. Raises PersonNeeded, NamespaceInvalid, NamespaceFull."""
+        """Create or change a namespace. Raises PersonNeeded, NamespaceInvalid, NamespaceFull, LabelInvalid."""
         _check_person(caller)
         if parse_namespace(name) == HOME:
             raise NamespaceNotEmpty("home is shared with all clients and stays so.")
-        clients = sorted({client[:CLIENT_CHARS_MAX] for client in request.clients})
+        clients = sorted({check_label(client[:CLIENT_CHARS_MAX]) for client in request.clients})
         shelf = self._library.plain
         async with shelf.pool.own() as conn:
             kept = await shelf.put_namespace(conn, caller.subject, name, request.shared, clients)

@@ -23,6 +23,7 @@ from memory.domain import (
     Entry,
     allowed_tiers,
     aware,
+    check_label,
     check_span,
     check_tier,
     parse_level,
@@ -223,7 +224,7 @@ class ForgetMany:
 def read_wanted(caller: CallerLike, request: ForgetRequest) -> Wanted:
     """Return what the request names. Sacred memories are in only when the tier is named, or they are by their ids.
 
-    Raises ForgetEmpty, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid, TimeInvalid.
+    Raises ForgetEmpty, TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid, LabelInvalid, TimeInvalid.
     """
     conditions = (
         *(request.ids, request.namespace, request.level, request.source, request.thread),
@@ -252,7 +253,7 @@ def read_wanted(caller: CallerLike, request: ForgetRequest) -> Wanted:
         parse_level(request.level) if request.level is not None else None,
         request.source.kind if request.source is not None else None,
         request.source.ref if request.source is not None else None,
-        request.thread,
+        check_label(request.thread) if request.thread is not None else None,
         since,
         until,
         request.entity,

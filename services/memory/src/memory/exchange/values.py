@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from memory.domain import lasting
+from memory.errors import TimeInvalid
 from memory.levels.decay import STRENGTH_MAX
 
 _KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -109,7 +111,9 @@ def read_time(raw: Any) -> datetime | None:
         moment = datetime.fromisoformat(raw)
         if moment.utcoffset() is None:
             raise BadRecord("time_invalid")
-        return moment.astimezone(UTC)
+        return lasting(moment)
+    except TimeInvalid:
+        raise BadRecord("time_invalid") from None
     except (ValueError, TypeError, OverflowError):
         raise BadRecord("time_invalid") from None
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from memory.asking import answer, limit_of, moment_of, read_body, reads, writes
+from memory.asking import answer, label_of, limit_of, moment_of, read_body, reads, writes
 from memory.facts.asking import Asked, Facts
 from memory.facts.changing import Changing
 from memory.facts.entities import Entities
@@ -55,7 +55,7 @@ class FactsApi:
         caller = await reads(request)
         query = request.query_params
         asked = Asked(
-            predicate=query.get("predicate") or None,
+            predicate=label_of(query, "predicate"),
             as_of=moment_of(query, "as_of"),
             known_at=moment_of(query, "known_at"),
             superseded=(query.get("superseded") or "true").casefold() not in NO,

@@ -12,6 +12,7 @@ from memory.domain import (
     Entry,
     Filters,
     aware,
+    check_label,
     check_span,
     chosen_tiers,
     parse_level,
@@ -24,7 +25,7 @@ Word = TypeVar("Word")
 def read_filters(db_role: str, request: RecallRequest) -> Filters:
     """Return what the request asks of a memory.
 
-    Raises TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid, TimeInvalid.
+    Raises TierUnknown, TierDenied, LevelUnknown, NamespaceInvalid, LabelInvalid, TimeInvalid.
     """
     since, until = aware(request.since), aware(request.until)
     check_span(since, until)
@@ -32,8 +33,8 @@ def read_filters(db_role: str, request: RecallRequest) -> Filters:
         tiers=chosen_tiers(db_role, request.tiers),
         namespaces=_each(request.namespaces, parse_namespace),
         levels=_each(request.levels, parse_level),
-        sources=_each(request.sources, str),
-        threads=_each(request.threads, str),
+        sources=_each(request.sources, check_label),
+        threads=_each(request.threads, check_label),
         entities=tuple(request.entities) if request.entities is not None else None,
         since=since,
         until=until,

@@ -14,11 +14,11 @@ from contracts.memory import EditRequest, Level, Memory, Tier
 from memory.domain import (
     PRIVACY,
     Entry,
-    aware,
     check_span,
     check_tier,
     clean_text,
     expiry,
+    lasting,
     parse_level,
     parse_namespace,
     parse_tier,
@@ -121,7 +121,7 @@ def read_change(request: EditRequest) -> Change:
         fields["level"] = parse_level(request.level)
     for name in ("occurred_at", "valid_from", "valid_to"):
         if name in sent:
-            fields[name] = aware(getattr(request, name))
+            fields[name] = lasting(getattr(request, name))
     tier = parse_tier(request.tier) if request.tier is not None else None
     if tier is None and not fields:
         raise EditEmpty()

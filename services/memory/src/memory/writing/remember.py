@@ -16,11 +16,11 @@ from kit.pool import Connection
 
 from memory.domain import (
     Entry,
-    aware,
     check_span,
     check_tier,
     clean_text,
     expiry,
+    lasting,
     parse_level,
     parse_namespace,
     parse_tier,
@@ -201,7 +201,7 @@ def read_entry(caller: Caller, request: RememberRequest, moment: datetime) -> En
     NamespaceInvalid, TimeInvalid.
     """
     level = parse_level(request.level)
-    valid_from, valid_to = aware(request.valid_from), aware(request.valid_to)
+    valid_from, valid_to = lasting(request.valid_from), lasting(request.valid_to)
     check_span(valid_from, valid_to)
     return Entry(
         id=uuid4(),
@@ -210,7 +210,7 @@ def read_entry(caller: Caller, request: RememberRequest, moment: datetime) -> En
         text=clean_text(request.text),
         source_kind=request.source.kind,
         source_ref=request.source.ref,
-        occurred_at=aware(request.occurred_at),
+        occurred_at=lasting(request.occurred_at),
         created_at=moment,
         updated_at=moment,
         namespace=parse_namespace(request.namespace),
