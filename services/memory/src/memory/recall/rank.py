@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import mul
 from uuid import UUID
 
 from memory.finding import Candidate, Corpus
 from memory.levels.decay import STRENGTH_MAX, half_life, strength_now
-from memory.recall.evidence import FEATURES, Evidence, weigh
+from memory.recall.evidence import FEATURES, Evidence, Manner, weigh
 from memory.recall.question import Question
 from memory.recall.weights import ENTITY, FADED, MIDDLE, REINFORCED, SLOPE, WEIGHTS
 
@@ -39,23 +38,44 @@ def rank(
     corpus: Corpus,
     now: datetime,
     entities: Mapping[UUID, float] | None = None,
+    *,
+    most: int | None = None,
+    manners: Mapping[UUID, Manner] | None = None,
 ) -> list[Ranked]:
     """Return every candidate once, best first; ties go by id, so that the order never depends on chance.
 
-    `entities` says how telling a memory's mention of somebody is whom the question names.
+    `entities` says how telling a memory's mention of somebody is whom the question names, `manners` how those texts
+    speak that have been read already. With `most`, no more than the best so many come back, and what is marked as
+    replaced, wherever it comes.
     """
+    import numpy as np
+
     named = entities or {}
-    ranked: list[Ranked] = []
-    for candidate, evidence in zip(candidates, weigh(question, candidates, corpus), strict=True):
-        strength = strength_now(
-            candidate.strength, candidate.accessed_at, now, str(candidate.level)
+    evidence = weigh(question, candidates, corpus, manners or {})
+    mentions = [
+        min(max(named.get(each.id, 0.0), 0.0), 1.0) if named else 0.0 for each in candidates
+    ]
+    kept = [_kept(each, now) for each in candidates]
+    totals = (evidence * _WEIGHTS).sum(axis=1) + ENTITY * np.array(mentions) + np.array(kept)
+    scores = [_share(total) for total in totals.tolist()]
+    ids = [each.id for each in candidates]
+    order = sorted(
+        range(len(ids)), key=[*zip((-score for score in scores), ids, strict=True)].__getitem__
+    )
+    if most is not None:
+        marked = [place for place in order[most:] if candidates[place].superseded_by is not None]
+        order = order[:most] + marked
+    rows = evidence[order].tolist()
+    return [
+        Ranked(
+            candidates[place],
+            scores[place],
+            tuple(row),
+            _strength(candidates[place], now),
+            mentions[place],
         )
-        entity = min(max(named.get(candidate.id, 0.0), 0.0), 1.0)
-        total = sum(map(mul, _WEIGHTS, evidence)) + ENTITY * entity
-        total += _kept(candidate.level, strength)
-        ranked.append(Ranked(candidate, _share(total), evidence, strength, entity))
-    ranked.sort(key=lambda each: (-each.score, each.candidate.id))
-    return ranked
+        for place, row in zip(order, rows, strict=True)
+    ]
 
 
 def merged(one: Sequence[Ranked], other: Sequence[Ranked]) -> list[Ranked]:
@@ -65,14 +85,19 @@ def merged(one: Sequence[Ranked], other: Sequence[Ranked]) -> list[Ranked]:
 
 def replacing(candidate: Candidate, now: datetime) -> Ranked:
     """Return a memory that no search found and that replaced one that was found: it has no score of its own."""
-    strength = strength_now(candidate.strength, candidate.accessed_at, now, str(candidate.level))
-    return Ranked(candidate, 0.0, (), strength)
+    return Ranked(candidate, 0.0, (), _strength(candidate, now))
 
 
-def _kept(level: str, strength: float) -> float:
+def _strength(candidate: Candidate, now: datetime) -> float:
+    level = str(candidate.level)
+    return strength_now(candidate.strength, candidate.accessed_at, now, level)
+
+
+def _kept(candidate: Candidate, now: datetime) -> float:
     """Return what fading takes away, or use has added: only what can fade is judged by it."""
-    if half_life(str(level)) is None:
+    if half_life(str(candidate.level)) is None:
         return 0.0
+    strength = _strength(candidate, now)
     if strength < 1.0:
         return FADED * (strength - 1.0)
     return REINFORCED * math.log2(min(strength, STRENGTH_MAX))
