@@ -7,7 +7,7 @@ few is compared as a whole, and what is many is walked through until there are e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -128,10 +128,12 @@ class Search:
         vector: Sequence[float],
         extra: Sequence[UUID] = (),
         subject: UUID | None = None,
+        meanwhile: Callable[[Mapping[UUID, str]], None] | None = None,
     ) -> None:
         """Find by meaning, say of everything found by words how near it is, and add the memories in `extra`.
 
-        With the caller's `subject`, the working level is searched in this process where it can be.
+        With the caller's `subject`, the working level is searched in this process where it can be. `meanwhile` is
+        given the texts that were found by words, while Postgres is busy.
         """
         if not self._tiers:
             return
@@ -144,9 +146,13 @@ class Search:
                     return
         name = "meant_exact" if self._exact else "meant_indexed"
         vectors = {ident: row[_VECTOR] for ident, row in self._found.items()}
-        rows, self._cosines = await beside(
-            self._near(conn, name, vector, extra), lambda: cosines(vectors, vector)
-        )
+
+        def compare() -> None:
+            self._cosines = cosines(vectors, vector)
+            if meanwhile is not None:
+                meanwhile({ident: row[_TEXT] for ident, row in self._found.items()})
+
+        rows, _ = await beside(self._near(conn, name, vector, extra), compare)
         if not self._exact and sum(row["side"] == 0 for row in rows) < self._limit:
             # The index gave up among rows that do not pass.
             rows += await self._near(conn, "meant_exact", vector, ())

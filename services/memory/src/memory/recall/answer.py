@@ -11,7 +11,7 @@ from contracts.memory import Recalled, RecallResult, Understood, When
 
 from memory.domain import Entry, Filters
 from memory.presenting import to_memory
-from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of, told_by
+from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of
 from memory.recall.rank import Ranked
 from memory.recall.reasons import reasons
 from memory.supersede.resolve import Standing
@@ -33,6 +33,8 @@ class Asking:
     question: Question = NOTHING
     sealed: dict[UUID, Entry] = field(default_factory=dict[UUID, Entry], repr=False)
     names: list[str] = field(default_factory=list[str])
+    # Whose names stand before the colon of what was found.
+    told: set[str] = field(default_factory=set[str], repr=False)
     degraded: bool = False
 
     @property
@@ -53,8 +55,7 @@ def settled(asking: Asking, ranked: Sequence[Ranked]) -> list[Standing]:
     # What was added for having replaced something has no place yet, and takes one from what it replaced.
     added = [each for each in ranked if not each.evidence]
     best = [each for each in ranked if each.evidence][: max(SETTLED_MAX, asking.limit)]
-    told = told_by((each.candidate.speaker, each.candidate.text) for each in ranked)
-    found = [_found(each, told) for each in [*best, *added]]
+    found = [_found(each, asking.told) for each in [*best, *added]]
     standings, _ = settle(asking.query, found, asking.asked_at)
     return standings[: asking.limit]
 

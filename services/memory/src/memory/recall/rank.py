@@ -50,6 +50,8 @@ def rank(
     """
     import numpy as np
 
+    if not candidates:
+        return []
     named = entities or {}
     evidence = weigh(question, candidates, corpus, manners or {})
     mentions = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,12 +18,14 @@ from memory.index.beside import beside
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
 from memory.recall import closed
-from memory.recall.answer import Asking, missing, result, settled
+from memory.recall.answer import SETTLED_MAX, Asking, missing, result, settled
 from memory.recall.asked import passes, read_filters
+from memory.recall.evidence import Manner, manner_of
 from memory.recall.question import names_in, read, told_by
 from memory.recall.rank import Ranked, merged, rank, replacing
 from memory.recall.speakers import speakers
 from memory.supersede.evidence import sought
+from memory.supersede.settle import NEAREST_MAX
 from memory.supersede.store import noticed
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ NAMING_MAX = 32
 # What replaced what replaced it: a chain is followed so far.
 REPLACED_MAX = 4
 # So many more than are answered are asked for while it is settled which are.
-BEYOND = 16
+BEYOND = 6
 
 
 class Recall:
@@ -81,6 +83,7 @@ class Recall:
             return await self._among_all(caller, asking)
         _read(asking, [])
         ranked = self._among_sealed(asking, await self._embed(asking))
+        asking.told = _told(asking, [])
         return result(asking, ranked, settled(asking, ranked), asking.sealed)
 
     async def _among_all(self, caller: Caller, asking: Asking) -> RecallResult:
@@ -93,6 +96,11 @@ class Recall:
                 filters = replace(filters, entities=tuple(known))
             names = await speakers(conn, tiers)
             _read(asking, names)
+            manners: dict[UUID, Manner] = {}
+
+            def read_ahead(texts: Mapping[UUID, str]) -> None:
+                manners.update((ident, manner_of(text)) for ident, text in texts.items())
+
             # What needs no vector is looked up while the model works.
             embedding = asyncio.create_task(self._embed(asking))
             try:
@@ -103,24 +111,30 @@ class Recall:
             finally:
                 embedding.cancel()
             if vector is not None:
-                await look.mean(conn, vector, list(named), caller.subject)
+                await look.mean(conn, vector, list(named), caller.subject, read_ahead)
             found, corpus = look.outcome()
             # While a memory moves, the more private copy is the memory.
             found = [each for each in found if each.id not in asking.sealed]
             told = told_by((each.speaker, each.text) for each in found)
             if told:
                 _read(asking, [*names, *told])
+            asking.told = _told(asking, found) if asking.sealed else told
+            most = max(SETTLED_MAX, asking.limit)
             seen, ranked = await beside(
                 _noticed(conn, tiers, found),
                 lambda: merged(
-                    rank(asking.question, found, corpus, asking.asked_at, named),
+                    rank(
+                        *(asking.question, found, corpus, asking.asked_at, named),
+                        most=most,
+                        manners=manners,
+                    ),
                     self._among_sealed(asking, vector),
                 ),
             )
             ranked = _marked(ranked, found, seen)
             ranked += await self._replacing(conn, tiers, asking, ranked)
             # The memories themselves are asked for before it is settled which they are: of those that can be.
-            hoped = [each.candidate for each in ranked[: asking.limit + BEYOND]]
+            hoped = _hoped(ranked, asking.limit)
             read, best = await beside(
                 self._entries(conn, _tiers_of(hoped, tiers), [each.id for each in hoped]),
                 lambda: settled(asking, ranked),
@@ -132,7 +146,7 @@ class Recall:
         return result(asking, ranked, best, known)
 
     async def _embed(self, asking: Asking) -> Sequence[float] | None:
-        wanted = asking.question.bare
+        wanted = asking.question.spoken
         if not asking.question.named:
             # What was true at a time is seldom said with its date. A turn of talk has its own time beside it, and
             # there the words of the date do no harm.
@@ -204,6 +218,18 @@ def _marked(
     return [
         replace(each, candidate=marked.get(each.candidate.id, each.candidate)) for each in ranked
     ]
+
+
+def _hoped(ranked: Sequence[Ranked], limit: int) -> list[Candidate]:
+    """Return what can be among the answers: the best, and the nearest of what is settled."""
+    best = [each.candidate for each in ranked[: max(SETTLED_MAX, limit)]]
+    nearest = sorted(best, key=lambda each: -(each.cosine or 0.0))[:NEAREST_MAX]
+    return list({each.id: each for each in [*best[: limit + BEYOND], *nearest]}.values())
+
+
+def _told(asking: Asking, found: Sequence[Candidate]) -> set[str]:
+    sealed = ((each.speaker, each.text) for each in asking.sealed.values())
+    return told_by([*((each.speaker, each.text) for each in found), *sealed])
 
 
 def _tiers_of(candidates: Sequence[Candidate], tiers: Sequence[Tier]) -> list[Tier]:
