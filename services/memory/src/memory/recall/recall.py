@@ -146,7 +146,7 @@ class Recall:
         return result(asking, ranked, best, known)
 
     async def _embed(self, asking: Asking) -> Sequence[float] | None:
-        wanted = asking.question.spoken
+        wanted = asking.question.bare
         if not asking.question.named:
             # What was true at a time is seldom said with its date. A turn of talk has its own time beside it, and
             # there the words of the date do no harm.
