@@ -58,6 +58,7 @@ async def merge_in(
     if await _sources(conn, tier, survivor.id) + await _sources(conn, tier, gone.id) >= SOURCES_MAX:
         return None
     await _adopt(conn, tier, survivor, gone)
+    await _hand_over_marks(conn, shelf, tier, survivor, gone)
     await shelf.delete(conn, tier, gone.id)
     await shelf.step_out(conn)
     await shelf.drop_pending(conn, gone.id)
@@ -87,6 +88,21 @@ async def _adopt(conn: Connection, tier: Tier, survivor: Entry, gone: Entry) -> 
         gone.occurred_at,
         gone.expires_at,
     )
+
+
+async def _hand_over_marks(
+    conn: Connection, shelf: PlainShelf, tier: Tier, survivor: Entry, gone: Entry
+) -> None:
+    """Let what the other had replaced be replaced by the survivor, and be restored as if nothing had been merged.
+
+    Before the other is deleted: with a memory go the marks that it made, and how to undo them.
+    """
+    if tier is Tier.SENSITIVE:
+        await conn.execute(text_of("hand_over_hidden"), gone.id, survivor.id)
+    role = await conn.fetchval("SELECT current_user::text")
+    await shelf.step_out(conn)
+    await conn.execute(text_of("hand_over_marks"), gone.id, survivor.id)
+    await shelf.step_in(conn, role)
 
 
 async def add_source(conn: Connection, survivor: Entry, said: Entry, *, merged: bool) -> bool:

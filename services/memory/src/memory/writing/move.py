@@ -14,7 +14,7 @@ is held: when Postgres restarts they break together, and what follows fails inst
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from contracts.tiers import Tier
@@ -25,6 +25,7 @@ from memory.domain import Entry, surviving_tier
 from memory.errors import Busy, MemoryNotFound
 from memory.library import Library
 from memory.store import Shelf
+from memory.writing.store import text_of
 
 if TYPE_CHECKING:
     from contracts.identity import Caller
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 # Journalled work is finished for its owner after the request is gone, as the application itself.
 ROLE = "lares_app"
+# A mark that nobody keeps books of came with an import.
+_BY_PERSON = ("person", "person")
 
 
 class Move:
@@ -59,14 +62,39 @@ class Move:
             entry = await shelf.take(conn, found.tier, found.id)
             if entry is None:
                 raise MemoryNotFound()
-            moved = replace(entry, tier=to_tier)
-            await shelf.delete(conn, entry.tier, entry.id)
-            await shelf.insert(conn, moved)
             await shelf.step_out(conn)
+            mark = await conn.fetchrow(text_of("own_mark"), entry.id)
+            await shelf.step_in(conn, caller.db_role)
+            moved = await self._settled(conn, replace(entry, tier=to_tier), mark)
+            await shelf.insert(conn, moved)
+            upwards = to_tier is Tier.SENSITIVE
+            carry = text_of("carry_sources_up" if upwards else "carry_sources_down")
+            await conn.execute(carry, entry.id)
+            await shelf.delete(conn, entry.tier, entry.id)
+            await shelf.step_out(conn)
+            if mark is not None and moved.superseded_by == entry.superseded_by:
+                # It went with the row that was deleted: how to undo the mark that the memory still has.
+                await conn.execute(text_of("put_mark"), entry.id, entry.subject_id, *mark.values())
             if not moved.embedded:
                 await shelf.put_pending(conn, moved)
             await shelf.announce(conn, moved.id, moved.subject_id, to_tier, "moved")
         return replace(moved, embedding=None)
+
+    async def _settled(self, conn: Connection, moved: Entry, mark: Any) -> Entry:
+        """Return the memory as its new tier may know it: what a more private memory replaced shows no mark of it."""
+        shelf, by = self._library.plain, moved.superseded_by
+        if moved.tier is Tier.SENSITIVE or by is None:
+            return moved
+        if not await shelf.has(conn, Tier.SENSITIVE, by):
+            return moved
+        until, at = moved.valid_to or moved.happened_at, moved.superseded_at or moved.updated_at
+        made_by, rule = (mark["made_by"], mark["rule"]) if mark is not None else _BY_PERSON
+        await conn.execute(
+            text_of("hide_mark"),
+            *(moved.id, moved.subject_id, moved.namespace, by, made_by, rule, until, at),
+        )
+        before = mark["valid_to_before"] if mark is not None else None
+        return replace(moved, superseded_by=None, superseded_at=None, valid_to=before)
 
     async def _across(self, caller: Caller, found: Entry, to_tier: Tier) -> Entry:
         journal = self._library.plain

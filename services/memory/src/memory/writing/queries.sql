@@ -131,6 +131,17 @@ RETURNING id;
 -- What had no text of its own said what the memory that goes says.
 UPDATE convenience.memory_source SET memory_id = $2, text = coalesce(text, $3) WHERE memory_id = $1;
 
+-- name: carry_sources_up
+-- role: lares_app
+-- database: lares
+-- Where else a memory came from moves with it, while it stands in both tiers.
+INSERT INTO sensitive.memory_source SELECT * FROM convenience.memory_source WHERE memory_id = $1;
+
+-- name: carry_sources_down
+-- role: lares_app
+-- database: lares
+INSERT INTO convenience.memory_source SELECT * FROM sensitive.memory_source WHERE memory_id = $1;
+
 -- name: move_links_from
 -- role: lares_app
 -- database: lares
@@ -151,6 +162,36 @@ ON CONFLICT (from_id, to_id, kind) DO NOTHING;
 -- role: lares_app
 -- database: lares
 UPDATE convenience.memory SET superseded_by = $2 WHERE superseded_by = $1 AND id <> $2;
+
+-- name: own_mark
+-- role: svc_memory
+-- database: lares
+SELECT new_id, made_by, rule, valid_to_before, decided_at, restored_at FROM memory.supersession WHERE old_id = $1;
+
+-- name: put_mark
+-- role: svc_memory
+-- database: lares
+INSERT INTO memory.supersession (old_id, subject_id, new_id, made_by, rule, valid_to_before, decided_at, restored_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (old_id) DO NOTHING;
+
+-- name: hide_mark
+-- role: lares_app
+-- database: lares
+INSERT INTO sensitive.supersession (old_id, subject_id, namespace, new_id, made_by, rule, valid_to, decided_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (old_id) DO NOTHING;
+
+-- name: hand_over_marks
+-- role: svc_memory
+-- database: lares
+-- Not where it would be a mark of the survivor on itself: that goes.
+UPDATE memory.supersession SET new_id = $2 WHERE new_id = $1 AND old_id <> $2;
+
+-- name: hand_over_hidden
+-- role: lares_app
+-- database: lares
+UPDATE sensitive.supersession SET new_id = $2 WHERE new_id = $1 AND old_id <> $2;
 
 -- name: strengthen
 -- role: lares_app
