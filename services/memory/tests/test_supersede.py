@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory.supersede.decide import replaces
 from memory.supersede.evidence import sought
-from memory.supersede.plan import BY_PERSON, BY_RULE, Clear, Known, Mark, Set, plan
+from memory.supersede.plan import BY_PERSON, BY_RULE, Clear, Known, Mark, Set, bears, plan
 from memory.supersede.reading import Reading, read
+from memory.supersede.readings import QUIET_MAX, READINGS_MAX, Readings
 from memory.supersede.resolve import Standing, resolve
 from memory.supersede.settle import Found, settle
 from memory.supersede.when import NOW, Kind, When, asking
@@ -165,6 +166,48 @@ def test_in_a_conversation_only_a_fact_of_a_known_shape_replaces_another() -> No
     small_talk = turn(2, "The colours of your painting are so bright now!", 9)
     assert plan(small_talk, [turn(1, "The colours of your painting are lovely.", 0)], {}) == []
     assert len(plan(turn(4, "I moved to Lisbon.", 9), [turn(3, "I live in Porto.", 0)], {})) == 1
+
+
+MORE = [
+    "The boiler was replaced last week.", "Our landlord is called Paulo.", "Actually the dentist is on Friday.", "Lise has moved away.",
+    "My locker at the gym has a new code: 9026.", "I sold the Golf.", "What a lovely day!", "", "Thanks, Ana!", "Bin day is Thursday now.",
+]  # fmt: skip
+
+
+@given(st.sampled_from(TEXTS + MORE), st.sampled_from(TEXTS + MORE), st.booleans(), st.booleans())
+def test_what_bears_nothing_neither_replaces_nor_is_replaced(
+    one: str, other: str, one_turn: bool, other_turn: bool
+) -> None:
+    both = [
+        Known(UUID(int=1), Tier.CONVENIENCE, said(one), START, 0.9, one_turn),
+        Known(UUID(int=2), Tier.CONVENIENCE, said(other, 9), START, 0.9, other_turn),
+    ]
+    turn = one_turn or other_turn
+    if not all(bears(each.reading, turn) for each in both):
+        assert plan(both[0], [both[1]], {}) == plan(both[1], [both[0]], {}) == []
+
+
+def test_readings_are_those_of_the_text_and_never_more_than_there_is_room_for() -> None:
+    kept = Readings()
+    for number in range(READINGS_MAX + 10):
+        text = f"I live in Porto, at number {number}."
+        assert kept.of(text, None, START, turn=False) == read(text, None, START)
+    for number in range(QUIET_MAX + 10):
+        assert kept.of(f"What a day, {number}!", "Ana", START, turn=True) is None
+    assert sorted(len(each) for each in vars(kept).values()) == [READINGS_MAX, QUIET_MAX]
+
+
+def test_a_reading_is_of_who_said_it_and_when_and_to_whom() -> None:
+    kept, later = Readings(), START + timedelta(days=3)
+    text = "The dentist is nice."
+    assert kept.of(text, None, START, turn=True) is None
+    as_note = kept.of(text, None, START, turn=False)
+    assert as_note == read(text, None, START)
+    assert kept.of(text, None, START, turn=True) is None
+    moved = "I moved to Lisbon yesterday."
+    assert kept.of(moved, None, START, turn=True) == read(moved, None, START)
+    assert kept.of(moved, None, later, turn=True) == read(moved, None, later)
+    assert kept.of(moved, "Ana", later, turn=True) == read(moved, "Ana", later)
 
 
 @pytest.mark.parametrize(

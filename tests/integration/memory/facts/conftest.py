@@ -56,6 +56,16 @@ class FactBench:
             )
         return memory_id
 
+    async def note(self, memory_id: UUID, tier: Tier = Tier.CONVENIENCE) -> None:
+        """Note that a memory is to be read anew, as a new version of the extractors does."""
+        await self.fetch(
+            "INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier)"
+            " VALUES ($1, 'rules', $2, $3)",
+            memory_id,
+            self.subject,
+            tier.value,
+        )
+
     async def forget(self, memory_id: UUID, tier: Tier = Tier.CONVENIENCE) -> None:
         async with self.as_person() as conn:
             await conn.execute(f"DELETE FROM {tier.value}.memory WHERE id = $1", memory_id)

@@ -164,6 +164,7 @@ async def test_two_namesakes_are_told_apart_by_their_memories_for_good(
     carla = await id_of(facts, "Carla")
 
     other = await changing.split(me, carla, EntitySplit(memories=[work], name="Carla from work"))
+    await facts.note(work)
     await facts.extraction()(facts.subject, Tier.CONVENIENCE, [work])
 
     assert other.memories == [work]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -55,6 +56,7 @@ async def test_reading_a_memory_twice_changes_nothing(facts: Any) -> None:
         for table in ("fact", "mention", "entity")
     ]
 
+    await facts.note(kept)
     await facts.extraction()(facts.subject, Tier.CONVENIENCE, [kept, kept])
 
     after = [
@@ -119,6 +121,59 @@ async def test_a_merged_memory_gives_what_it_said_to_its_survivor(facts: Any) ->
     assert await facts.fetch("SELECT id, name FROM convenience.entity ORDER BY name") == entities
     said = await facts.fetch("SELECT chain, count(*) FROM convenience.fact GROUP BY 1")
     assert dict(said)["lives_in||"] == 1
+
+
+async def test_what_was_read_since_it_was_written_is_not_read_again(facts: Any) -> None:
+    kept = await facts.remember("My sister Joana lives in Lisbon.")
+    await facts.fetch("DELETE FROM convenience.fact")
+
+    await facts.extraction()(facts.subject, Tier.CONVENIENCE, [kept])
+
+    assert (await facts.rows())["fact"] == 0
+
+
+TOLD = [
+    "My sister is a nurse.", "My sister Joana lives in Lisbon.", "I met Bruno at work.", "My sister plays the viola.",
+    "Bruno Sousa works at Siemens.", "My brother Rui moved to Porto.", "Bruno moved to Faro.", "My brother has a dog.",
+    "My brother Paulo lives in Leeds.", "My brother likes fado.", "Ask Bruno Sousa Mendes about it.", "My mom lives in Faro.",
+    "My mom plays the piano.", "Lisbon is lovely.", "Thanks, Siemens said Bruno.", "Bruno Sousa called.",
+]  # fmt: skip
+SAID = """
+SELECT memory.text, person.name, person.kind, person.key, fact.predicate, fact.object_key, object.name AS about
+FROM convenience.fact JOIN convenience.memory ON memory.id = fact.memory_id
+JOIN convenience.entity AS person ON person.id = fact.entity_id
+LEFT JOIN convenience.entity AS object ON object.id = fact.object_entity_id
+UNION ALL
+SELECT memory.text, entity.name, entity.kind, entity.key, mention.role, mention.alias_key, mention.uses::text
+FROM convenience.mention JOIN convenience.memory ON memory.id = mention.memory_id
+JOIN convenience.entity ON entity.id = mention.entity_id
+ORDER BY 1, 2, 3, 4, 5, 6, 7
+"""
+
+
+async def test_a_batch_is_read_as_its_memories_one_by_one(facts: Any) -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    kept = [
+        await facts.write(text, created_at=begin + timedelta(minutes=number))
+        for number, text in enumerate(TOLD)
+    ]
+    for each in kept:
+        await facts.extraction()(facts.subject, Tier.CONVENIENCE, [each])
+    singly = await facts.fetch(SAID)
+    people = await facts.names()
+    for each in kept:
+        await facts.forget(each)
+    assert await facts.names() == {}
+    kept = [
+        await facts.write(text, created_at=begin + timedelta(minutes=number))
+        for number, text in enumerate(TOLD)
+    ]
+
+    await facts.extraction()(facts.subject, Tier.CONVENIENCE, kept)
+
+    assert await facts.names() == people
+    assert await facts.fetch(SAID) == singly
+    assert len(singly) > 30
 
 
 async def test_two_workers_at_once_make_nobody_twice(facts: Any) -> None:

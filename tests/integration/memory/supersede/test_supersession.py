@@ -80,6 +80,34 @@ async def test_a_newer_memory_replaces_what_it_contradicts_and_keeps_it(
     assert (await texts(api, ada, "Where did I live in March 2025?"))[0] == "I live in Porto."
 
 
+async def test_of_many_that_arrive_at_once_each_replaces_what_it_contradicts(
+    api: Any, worker: Any, caller_factory: Any, settled: Any
+) -> None:
+    ada = caller_factory()
+    said = [
+        *("I live in Porto.", "The alarm code is 7719.", "My sister Ana lives in Braga."),
+        *(f"The plumber for tap number {number} was Rui." for number in range(12)),
+        *("I moved to Lisbon.", "We changed the alarm code to 3305.", "Ana moved to Coimbra."),
+        *("I live in Faro now.", "Bread is bought at the corner."),
+    ]
+    memories = [
+        {"text": text, "occurred_at": f"2025-01-{day:02}T12:00:00Z"}
+        for day, text in enumerate(said, 1)
+    ]
+    answer = await api.post("/v1/memories/batch", json={"memories": memories}, headers=ada.headers)
+    ids = dict(zip(said, (each["id"] for each in answer.json()["results"]), strict=True))
+    await settled()
+
+    texts_of = {ident: text for text, ident in ids.items()}
+    by = {text: (await memory(api, ada, ident))["superseded_by"] for text, ident in ids.items()}
+    assert {text: texts_of[new] for text, new in by.items() if new} == {
+        "I live in Porto.": "I moved to Lisbon.",
+        "I moved to Lisbon.": "I live in Faro now.",
+        "The alarm code is 7719.": "We changed the alarm code to 3305.",
+        "My sister Ana lives in Braga.": "Ana moved to Coimbra.",
+    }, worker.log()
+
+
 async def test_an_older_memory_that_arrives_late_does_not_replace_a_newer_one(
     api: Any, worker: Any, caller_factory: Any, settled: Any
 ) -> None:

@@ -7,7 +7,7 @@ lose a memory. A batch is one person's memories of one tier, in one transaction:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,8 +20,9 @@ from memory.facts import extract
 from memory.facts.errors import ExtractionRefused
 from memory.facts.llm import VERSION as MODEL_VERSION
 from memory.facts.llm import together
-from memory.facts.model import Tagged, Text
-from memory.facts.reading import Told, read
+from memory.facts.model import Kind, Reading, Tagged, Text
+from memory.facts.predicates import SELF
+from memory.facts.reading import Told, called, read
 from memory.facts.resolve import keys_wanted
 from memory.facts.sqltext import PLAIN_TIERS
 from memory.facts.store import Books, Due, FactStore, Walk
@@ -113,6 +114,13 @@ class Extraction:
         async with self._pool.as_role(ROLE, subject) as conn:
             # The rows are held first: an edit waits for this transaction, and its note then outlives it.
             await self._store.hold(conn, subject, tier)
+            await conn.execute("SET LOCAL ROLE NONE")
+            noted = await self._books.noted(conn, RULES_STAGE, tier, memory_ids)
+            if not noted:
+                # Read already: what is long on its way falls due beside the queue.
+                return
+            await conn.execute(f"SET LOCAL ROLE {ROLE}")
+            memory_ids = [each for each in memory_ids if each in noted]
             texts = await self._store.texts(conn, tier, memory_ids)
             facts = 0
             if self._enabled:
@@ -137,7 +145,6 @@ class Extraction:
         said: Sequence[tuple[Told, str]] = (),
     ) -> int:
         """Read and keep these memories of one namespace; return how many facts they state."""
-        count = 0
         heard = await asyncio.to_thread(_hear, texts)
         keys, firsts = keys_wanted(
             [tags for tags, _ in heard],
@@ -150,14 +157,20 @@ class Extraction:
         names = await self._store.names(conn, tier, namespace, keys, firsts)
         kin = await self._store.kin(conn, tier, namespace)
         pinned = await self._store.pinned(conn, tier, [text.memory_id for text in texts])
+        readings: list[Reading] = []
+        sharper: list[Mapping[UUID, Kind]] = []
         for text, (tags, told) in zip(texts, heard, strict=True):
             facts = together([(fact, RULES) for fact in told], said)
-            reading, sharper = read(text, tags, facts, names, kin, pinned.get(text.memory_id, {}))
-            # What a model said stays while the rules are run again over the same text.
-            await self._store.write(conn, reading, "" if said else f"{extract.EXTRACTOR}/")
-            await self._store.sharpen(conn, tier, sharper)
-            count += len(reading.facts)
-        return count
+            own = pinned.get(text.memory_id, {})
+            reading, kinds = read(text, tags, facts, names, kin.known(), own)
+            # Each is read as if those before it were written: so a batch reads what one by one would.
+            names.learn(reading, kinds)
+            kin.learn(reading, names)
+            readings.append(reading)
+            sharper.append(kinds)
+        # What a model said stays while the rules are run again over the same text.
+        await self._store.write(conn, readings, sharper, "" if said else f"{extract.EXTRACTOR}/")
+        return sum(len(reading.facts) for reading in readings)
 
     async def _model(self) -> str | None:
         """Return the model that is asked beside the rules, if one is."""
@@ -241,4 +254,6 @@ def _hear(texts: Sequence[Text]) -> list[tuple[list[Tagged], list[extract.Extrac
 
 def _names(text: Text, told: Sequence[Told]) -> list[str]:
     """Return the names by which a memory's facts and speaker are to be looked up."""
-    return [text.speaker or "", *(name for fact in told for name in (fact.subject, fact.object))]
+    names = [text.speaker or "", *(name for fact in told for name in (fact.subject, fact.object))]
+    roles = [name.removeprefix(f"{SELF}.") for name in names if name.startswith(f"{SELF}.")]
+    return [*names, *(called(role, whose) for role in roles for whose in (None, text.speaker))]

@@ -65,6 +65,8 @@ class Known:
     key: str = field(repr=False)
     me: bool
     mentions: int
+    # The person themselves chose the name that the root is shown by.
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

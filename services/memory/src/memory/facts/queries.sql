@@ -16,6 +16,11 @@ WHERE (memory_id, stage) IN (
     FOR UPDATE SKIP LOCKED)
 RETURNING memory_id, subject_id, tier, tries;
 
+-- name: noted_extractions
+-- role: svc_memory
+-- database: lares
+SELECT memory_id FROM memory.pending_extraction WHERE stage = $1 AND tier = $2 AND memory_id = ANY ($3::uuid[]);
+
 -- name: finish_extractions
 -- role: svc_memory
 -- database: lares
@@ -113,6 +118,8 @@ FROM convenience.memory WHERE id = $1 AND source_kind <> 'lares.summary';
 -- role: lares_app
 -- database: lares
 SELECT alias.key AS alias_key, entity.id, entity.root, entity.self, root.kind, root.key,
+       EXISTS (SELECT FROM convenience.entity_alias AS own
+               WHERE own.entity_id = root.id AND own.key = root.key AND own.given) AS given,
        (SELECT count(*) FROM (SELECT FROM convenience.mention WHERE mention.entity_id = entity.id LIMIT 1000) AS bounded)
            AS mentions
 FROM convenience.entity_alias AS alias
@@ -125,15 +132,14 @@ LIMIT 5000;
 -- name: kin_known
 -- role: lares_app
 -- database: lares
--- Who "my sister" is: only where exactly one was ever named.
-SELECT fact.predicate, (array_agg(fact.object_entity_id))[1] AS entity_id
+-- Who was ever said to be "my sister" and the like; two are as good as many.
+SELECT fact.predicate, (array_agg(fact.object_entity_id))[1] AS entity_id, (array_agg(DISTINCT other.root))[1:2] AS roots
 FROM convenience.fact AS fact
 JOIN convenience.entity AS entity ON entity.id = fact.entity_id
 JOIN convenience.entity AS me ON me.id = entity.root
 JOIN convenience.entity AS other ON other.id = fact.object_entity_id
 WHERE me.namespace = $1 AND me.self AND fact.polarity AND other.kind = 'person' AND fact.retired_at IS NULL
 GROUP BY fact.predicate
-HAVING count(DISTINCT other.root) = 1
 LIMIT 200;
 
 -- name: pinned_mentions
@@ -169,9 +175,11 @@ WHERE entity.id = new.id AND NOT entity.self AND entity.kind = 'person'
 -- name: insert_aliases
 -- role: lares_app
 -- database: lares
+-- As it is written where it is read first.
 INSERT INTO convenience.entity_alias (entity_id, key, subject_id, namespace, alias)
 SELECT DISTINCT ON (entity_id, key) entity_id, key, $1::uuid, $2, alias
-FROM unnest($3::uuid[], $4::text[], $5::text[]) AS new (entity_id, key, alias)
+FROM unnest($3::uuid[], $4::text[], $5::text[]) WITH ORDINALITY AS new (entity_id, key, alias, place)
+ORDER BY entity_id, key, place
 ON CONFLICT (entity_id, key) DO NOTHING;
 
 -- name: insert_mentions
@@ -179,9 +187,9 @@ ON CONFLICT (entity_id, key) DO NOTHING;
 -- database: lares
 INSERT INTO convenience.mention
     (memory_id, entity_id, alias_key, subject_id, namespace, role, uses, span_from, span_to, revision)
-SELECT $1, entity_id, alias_key, $2, $3, role, uses, span_from, span_to, $4
-FROM unnest($5::uuid[], $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[])
-    AS new (entity_id, alias_key, role, uses, span_from, span_to)
+SELECT memory_id, entity_id, alias_key, $1, $2, role, uses, span_from, span_to, revision
+FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[])
+    AS new (memory_id, revision, entity_id, alias_key, role, uses, span_from, span_to)
 ON CONFLICT (memory_id, entity_id, alias_key) DO UPDATE
 SET role = excluded.role, uses = excluded.uses, span_from = excluded.span_from, span_to = excluded.span_to,
     revision = excluded.revision;
@@ -191,9 +199,10 @@ SET role = excluded.role, uses = excluded.uses, span_from = excluded.span_from, 
 -- database: lares
 -- After the new ones are in: an entity that is still named keeps its row, and with it what a person did to it.
 DELETE FROM convenience.mention
-WHERE memory_id = $1
-  AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::text[]) AS kept (entity_id, alias_key)
-                  WHERE kept.entity_id = mention.entity_id AND kept.alias_key = mention.alias_key);
+WHERE memory_id = ANY ($1::uuid[])
+  AND NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::uuid[], $4::text[]) AS kept (memory_id, entity_id, alias_key)
+                  WHERE kept.memory_id = mention.memory_id AND kept.entity_id = mention.entity_id
+                    AND kept.alias_key = mention.alias_key);
 
 -- name: insert_facts
 -- role: lares_app
@@ -202,13 +211,13 @@ WHERE memory_id = $1
 INSERT INTO convenience.fact
     (id, subject_id, namespace, memory_id, revision, entity_id, predicate, qualifier, chain, polarity, object_text,
      object_key, object_kind, object_entity_id, valid_from, valid_to, learned_at, confidence, extractor, span_from, span_to)
-SELECT id, $1, $2, $3, $4, entity_id, predicate, qualifier, chain, polarity, object_text, object_key, object_kind,
-       object_entity_id, valid_from, valid_to, $5, confidence, extractor, span_from, span_to
-FROM unnest($6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::text[],
-            $14::text[], $15::uuid[], $16::timestamptz[], $17::timestamptz[], $18::real[], $19::text[], $20::integer[],
-            $21::integer[])
-    AS new (id, entity_id, predicate, qualifier, chain, polarity, object_text, object_key, object_kind,
-            object_entity_id, valid_from, valid_to, confidence, extractor, span_from, span_to)
+SELECT id, $1, $2, memory_id, revision, entity_id, predicate, qualifier, chain, polarity, object_text, object_key,
+       object_kind, object_entity_id, valid_from, valid_to, learned_at, confidence, extractor, span_from, span_to
+FROM unnest($3::uuid[], $4::bigint[], $5::timestamptz[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[],
+            $11::boolean[], $12::text[], $13::text[], $14::text[], $15::uuid[], $16::timestamptz[], $17::timestamptz[],
+            $18::real[], $19::text[], $20::integer[], $21::integer[])
+    AS new (memory_id, revision, learned_at, id, entity_id, predicate, qualifier, chain, polarity, object_text,
+            object_key, object_kind, object_entity_id, valid_from, valid_to, confidence, extractor, span_from, span_to)
 ON CONFLICT (id) DO UPDATE
 SET revision = excluded.revision, entity_id = excluded.entity_id, object_entity_id = excluded.object_entity_id,
     object_text = excluded.object_text, object_kind = excluded.object_kind, valid_from = excluded.valid_from,
@@ -220,7 +229,9 @@ SET revision = excluded.revision, entity_id = excluded.entity_id, object_entity_
 -- database: lares
 -- Of the rules' facts those that are no longer read go; what a model found stays until the text changes or it is asked again.
 DELETE FROM convenience.fact
-WHERE memory_id = $1 AND id <> ALL ($2::uuid[]) AND (revision <> $3 OR starts_with(extractor, $4));
+USING unnest($1::uuid[], $2::bigint[]) AS read (memory_id, revision)
+WHERE fact.memory_id = read.memory_id AND id <> ALL ($3::uuid[])
+  AND (fact.revision <> read.revision OR starts_with(extractor, $4));
 
 -- name: clear_derived_facts
 -- role: lares_app

@@ -84,6 +84,12 @@ def read(
     return Reading(text, tuple(found.made), found.mentions(), tuple(best)), found.sharper
 
 
+def called(role: str, speaker: str | None) -> str:
+    """Return what somebody without a name is called: "my sister", or "Caroline's sister" of another speaker."""
+    words = role.replace("_", " ")
+    return f"{speaker}'s {words}" if speaker else f"my {words}"
+
+
 class _Reader:
     def __init__(self, text: Text, found: Resolution, kin: Mapping[str, UUID]) -> None:
         self.found = found
@@ -187,7 +193,5 @@ class _Reader:
         known = self._kin.get(name)
         if known is not None:
             return known
-        words = role.replace("_", " ")
-        if self._speaker is not None:
-            return self.found.named(f"{self._text.speaker}'s {words}", Kind.PERSON, start, end)
-        return self.found.named(f"my {words}", Kind.PERSON, start, end)
+        whose = self._text.speaker if self._speaker is not None else None
+        return self.found.named(called(role, whose), Kind.PERSON, start, end)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID, uuid4
 
 from memory.facts.model import (
@@ -24,9 +25,11 @@ from memory.facts.model import (
     Known,
     Mention,
     NewEntity,
+    Reading,
     Tagged,
     key_of,
 )
+from memory.facts.predicates import SELF
 
 # Who speaks when the person themselves does, and who is nobody: a program's "I" is no person's.
 OWN_SPEAKERS = frozenset({"user", "me", "i", "self", "human", "owner"})
@@ -39,13 +42,50 @@ class Names:
 
     by_key: dict[str, list[Known]] = field(default_factory=dict[str, list[Known]])
     me: Known | None = None
+    _keys: dict[UUID, list[str]] = field(default_factory=dict[UUID, list[str]])
 
     def add(self, key: str, known: Known) -> None:
         """Learn that an entity bears a name."""
         bearers = self.by_key.setdefault(key, [])
         if all(other.entity_id != known.entity_id for other in bearers):
             bearers.append(known)
+            self._keys.setdefault(known.entity_id, []).append(key)
         if known.me:
+            self.me = known
+
+    def entity(self, entity_id: UUID) -> Known | None:
+        """Return what is known of an entity, if any name of it was looked up."""
+        for key in self._keys.get(entity_id, ())[:1]:
+            return next(each for each in self.by_key[key] if each.entity_id == entity_id)
+        return None
+
+    def learn(self, reading: Reading, sharper: Mapping[UUID, Kind]) -> None:
+        """Know what one memory taught, so that the next is read as if this one were written already."""
+        for mention in reading.mentions:
+            known = self.entity(mention.entity_id)
+            if known is None:
+                continue
+            self._change(replace(known, mentions=known.mentions + 1))
+            fuller = mention.key.startswith(f"{known.key} ") and known.kind is Kind.PERSON
+            if fuller and known.root == known.entity_id and not (known.me or known.given):
+                self._of_root(known.root, key=mention.key)
+        for entity_id, kind in sharper.items():
+            known = self.entity(entity_id)
+            if known is not None and known.kind in VAGUE:
+                self._of_root(known.root, kind=kind)
+
+    def _of_root(self, root: UUID, **changed: Any) -> None:
+        for entity_id in list(self._keys):
+            known = self.entity(entity_id)
+            if known is not None and known.root == root:
+                self._change(replace(known, **changed))
+
+    def _change(self, known: Known) -> None:
+        for key in self._keys[known.entity_id]:
+            self.by_key[key] = [
+                known if each.entity_id == known.entity_id else each for each in self.by_key[key]
+            ]
+        if self.me is not None and self.me.entity_id == known.entity_id:
             self.me = known
 
     def bearers(self, key: str) -> list[Known]:
@@ -77,6 +117,34 @@ class Names:
             if known.kind is Kind.PERSON
         }
         return list(found.values())
+
+
+@dataclass
+class Kin:
+    """Who is the sister, the boss and the like of the person: by role, somebody and the roots of all that were named."""
+
+    by_role: dict[str, tuple[UUID, set[UUID]]] = field(
+        default_factory=dict[str, tuple[UUID, set[UUID]]]
+    )
+
+    def known(self) -> Mapping[str, UUID]:
+        """Return who is meant by `self.sister`, where exactly one was ever named."""
+        return {
+            f"{SELF}.{role}": somebody
+            for role, (somebody, roots) in self.by_role.items()
+            if len(roots) == 1
+        }
+
+    def learn(self, reading: Reading, names: Names) -> None:
+        """Know whom one memory named, as `names` know them."""
+        for fact in reading.facts:
+            mine = names.me is not None and fact.entity_id == names.me.entity_id
+            if not mine or not fact.polarity or fact.object_entity_id is None:
+                continue
+            other = names.entity(fact.object_entity_id)
+            if other is not None and other.kind is Kind.PERSON:
+                roots = self.by_role.setdefault(fact.predicate, (other.entity_id, set()))[1]
+                roots.add(other.root)
 
 
 @dataclass

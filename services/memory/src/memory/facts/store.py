@@ -10,8 +10,8 @@ from uuid import UUID
 from contracts.tiers import Tier
 from kit.pool import Connection
 
-from memory.facts.model import Kind, Known, Reading, Text
-from memory.facts.resolve import Names
+from memory.facts.model import Kind, Known, Mention, Reading, Text
+from memory.facts.resolve import Kin, Names
 from memory.facts.sqltext import PLAIN_TIERS, one, over
 
 
@@ -34,6 +34,26 @@ class Walk:
     after_seq: int
 
 
+_FACT = (
+    "id",
+    "entity_id",
+    "predicate",
+    "qualifier",
+    "chain",
+    "polarity",
+    "object_text",
+    "object_key",
+    "object_kind",
+    "object_entity_id",
+    "valid_from",
+    "valid_to",
+    "confidence",
+    "extractor",
+    "start",
+    "end",
+)
+
+
 class Books:
     """Which memories are to be read: ids and times, as the service itself."""
 
@@ -47,6 +67,15 @@ class Books:
             Due(row["memory_id"], row["subject_id"], Tier(row["tier"]), row["tries"])
             for row in rows
         ]
+
+    async def noted(
+        self, conn: Connection, stage: str, tier: Tier, memory_ids: Sequence[UUID]
+    ) -> set[UUID]:
+        """Return those of the memories that are to be read; the others have been since they were written."""
+        rows = await conn.fetch(
+            self._text("noted_extractions"), stage, tier.value, list(memory_ids)
+        )
+        return {row["memory_id"] for row in rows}
 
     async def finish(
         self, conn: Connection, stage: str, tier: Tier, memory_ids: Sequence[UUID]
@@ -135,15 +164,21 @@ class FactStore:
         rows = await conn.fetch(one("names_known", tier), namespace, list(keys), list(firsts))
         for row in rows:
             known = Known(
-                row["id"], row["root"], Kind(row["kind"]), row["key"], row["self"], row["mentions"]
+                row["id"],
+                row["root"],
+                Kind(row["kind"]),
+                row["key"],
+                row["self"],
+                row["mentions"],
+                row["given"],
             )
             names.add(row["alias_key"], known)
         return names
 
-    async def kin(self, conn: Connection, tier: Tier, namespace: str) -> Mapping[str, UUID]:
-        """Return who is meant by `self.sister` and the like, where one alone is known."""
+    async def kin(self, conn: Connection, tier: Tier, namespace: str) -> Kin:
+        """Return who may be meant by `self.sister` and the like."""
         rows = await conn.fetch(one("kin_known", tier), namespace)
-        return {f"self.{row['predicate']}": row["entity_id"] for row in rows}
+        return Kin({row["predicate"]: (row["entity_id"], set(row["roots"])) for row in rows})
 
     async def pinned(
         self, conn: Connection, tier: Tier, memory_ids: Sequence[UUID]
@@ -154,87 +189,88 @@ class FactStore:
             found.setdefault(row["memory_id"], {})[row["alias_key"]] = row["entity_id"]
         return found
 
-    async def sharpen(self, conn: Connection, tier: Tier, kinds: Mapping[UUID, Kind]) -> None:
-        """Give entities of a vague kind the clearer one."""
-        if kinds:
-            await conn.execute(
-                one("sharpen_entities", tier), list(kinds), [kind.value for kind in kinds.values()]
-            )
+    async def write(
+        self,
+        conn: Connection,
+        readings: Sequence[Reading],
+        sharper: Sequence[Mapping[UUID, Kind]],
+        extractors: str,
+    ) -> None:
+        """Put what was read in the place of what was read from the same memories before.
 
-    async def write(self, conn: Connection, reading: Reading, extractors: str) -> None:
-        """Put what was read in the place of what was read from the same memory before.
-
-        `extractors` is the beginning of the names of the extractors whose facts are replaced: empty for all.
+        All are of one person, tier and namespace. `sharper` are the kinds that each has made clearer. `extractors` is
+        the beginning of the names of the extractors whose facts are replaced: empty for all.
         """
-        text, tier = reading.text, reading.text.tier
-        made, mentions = reading.entities, reading.mentions
+        if not readings:
+            return
+        first = readings[0].text
+        tier, whose = first.tier, (first.subject_id, first.namespace)
+        made = [entity for reading in readings for entity in reading.entities]
         if made:
             await conn.execute(
                 one("insert_entities", tier),
-                text.subject_id,
-                text.namespace,
+                *whose,
                 *_columns(made, "id", "kind", "name", "key", "me"),
             )
+        mentions = [mention for reading in readings for mention in reading.mentions]
+        of = [reading.text for reading in readings for _ in reading.mentions]
         if mentions:
             aliases = _columns(mentions, "entity_id", "key", "alias")
-            await conn.execute(
-                one("insert_aliases", tier), text.subject_id, text.namespace, *aliases
-            )
+            await conn.execute(one("insert_aliases", tier), *whose, *aliases)
             await conn.execute(
                 one("insert_mentions", tier),
-                text.memory_id,
-                text.subject_id,
-                text.namespace,
-                text.revision,
+                *whose,
+                *_columns(of, "memory_id", "revision"),
                 *_columns(mentions, "entity_id", "key", "role", "uses", "start", "end"),
             )
-            fuller = [mention for mention in mentions if " " in mention.key]
-            if fuller:
-                await conn.execute(
-                    one("lengthen_names", tier), *_columns(fuller, "entity_id", "alias", "key")
-                )
-        await self._write_facts(conn, reading, extractors)
+            await self._call(conn, tier, readings, sharper)
+        await self._write_facts(conn, readings, extractors)
         await conn.execute(
             one("drop_other_mentions", tier),
-            text.memory_id,
+            [reading.text.memory_id for reading in readings],
+            *_columns(of, "memory_id"),
             *_columns(mentions, "entity_id", "key"),
         )
 
-    async def _write_facts(self, conn: Connection, reading: Reading, extractors: str) -> None:
-        text, facts = reading.text, reading.facts
+    async def _call(
+        self,
+        conn: Connection,
+        tier: Tier,
+        readings: Sequence[Reading],
+        sharper: Sequence[Mapping[UUID, Kind]],
+    ) -> None:
+        """Give entities their fuller names and clearer kinds, each entity in the order of what was read."""
+        for names, kinds in rounds(readings, sharper):
+            if names:
+                await conn.execute(
+                    one("lengthen_names", tier), *_columns(names, "entity_id", "alias", "key")
+                )
+            if kinds:
+                await conn.execute(
+                    one("sharpen_entities", tier),
+                    list(kinds),
+                    [kind.value for kind in kinds.values()],
+                )
+
+    async def _write_facts(
+        self, conn: Connection, readings: Sequence[Reading], extractors: str
+    ) -> None:
+        first = readings[0].text
+        facts = [fact for reading in readings for fact in reading.facts]
+        of = [reading.text for reading in readings for _ in reading.facts]
         if facts:
-            columns = [
-                "id",
-                "entity_id",
-                "predicate",
-                "qualifier",
-                "chain",
-                "polarity",
-                "object_text",
-                "object_key",
-                "object_kind",
-                "object_entity_id",
-                "valid_from",
-                "valid_to",
-                "confidence",
-                "extractor",
-                "start",
-                "end",
-            ]
             await conn.execute(
-                one("insert_facts", text.tier),
-                text.subject_id,
-                text.namespace,
-                text.memory_id,
-                text.revision,
-                text.learned_at,
-                *_columns(facts, *columns),
+                one("insert_facts", first.tier),
+                first.subject_id,
+                first.namespace,
+                *_columns(of, "memory_id", "revision", "learned_at"),
+                *_columns(facts, *_FACT),
             )
+        texts = [reading.text for reading in readings]
         await conn.execute(
-            one("drop_other_facts", text.tier),
-            text.memory_id,
+            one("drop_other_facts", first.tier),
+            *_columns(texts, "memory_id", "revision"),
             [fact.id for fact in facts],
-            text.revision,
             extractors,
         )
 
@@ -265,6 +301,34 @@ def _texts(tier: Tier, rows: Sequence[Any]) -> list[Text]:
 def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:
     """Return the rows as one list a column, as `unnest` takes them."""
     return [[getattr(row, name) for row in rows] for name in names]
+
+
+def rounds(
+    readings: Sequence[Reading], sharper: Sequence[Mapping[UUID, Kind]]
+) -> list[tuple[list[Mention], dict[UUID, Kind]]]:
+    """Return what each memory calls its entities, as few statements as leave every entity's order as it is. Pure."""
+    found: list[tuple[list[Mention], dict[UUID, Kind]]] = []
+    said: dict[UUID, int] = {}
+    known: dict[UUID, set[str]] = {}
+
+    def at(entity: UUID) -> tuple[list[Mention], dict[UUID, Kind]]:
+        turn = said.get(entity, 0)
+        said[entity] = turn + 1
+        if turn == len(found):
+            found.append(([], {}))
+        return found[turn]
+
+    for reading, kinds in zip(readings, sharper, strict=True):
+        for mention in reading.mentions:
+            # What is called so already is not called so again, unless it has become something else meanwhile.
+            keys = known.setdefault(mention.entity_id, set())
+            if " " in mention.key and mention.key not in keys:
+                keys.add(mention.key)
+                at(mention.entity_id)[0].append(mention)
+        for entity, kind in kinds.items():
+            known.pop(entity, None)
+            at(entity)[1][entity] = kind
+    return found
 
 
 async def rebase(conn: Connection, tier: Tier, gone: UUID, survivor: UUID) -> None:

@@ -24,3 +24,10 @@ def cosines(packed: Mapping[Key, bytes | None], query: Sequence[float]) -> dict[
     lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix) * np.dot(wanted, wanted))
     near = (matrix @ wanted) / np.where(lengths > 0, lengths, np.float32(1))
     return dict(zip(held, near.tolist(), strict=True))
+
+
+def numbers(packed: bytes) -> list[float]:
+    """Return the numbers of a vector as pgvector sends it."""
+    import numpy as np
+
+    return np.frombuffer(packed, dtype=">f2", offset=_HEAD).astype(np.float64).tolist()

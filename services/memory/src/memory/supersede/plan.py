@@ -14,13 +14,15 @@ from uuid import UUID
 from contracts.tiers import Tier
 
 from memory.domain import PRIVACY
-from memory.supersede.decide import Verdict, begins, later_of, replaces
+from memory.supersede.decide import Verdict, begins, kind_of, later_of, replaces
 from memory.supersede.reading import Reading
 
 BY_RULE, BY_PERSON = "rule", "person"
 # The one rule that rests on a fact of a known shape, and not on words and nearness: measured on dialogue, the others
 # marked every third turn.
 SURE = "fact"
+# A thing that "is" something: of no known shape.
+VALUE = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,16 @@ def plan(subject: Known, others: Sequence[Known], marks: Marks) -> list[Set | Cl
         hidden = _hides(subject, old)
         moves += _settle(old, _judge(subject, old), hidden, marks, known, by=subject)
     return moves
+
+
+def bears(reading: Reading, turn: bool) -> bool:
+    """Say whether a memory can replace or be replaced at all; `turn`, whether it or what it is compared with is one.
+
+    What needs no comparing by this is most of what is said: of two of whom either does not bear, neither is marked.
+    """
+    if reading.silent:
+        return False
+    return not turn or any(kind_of(fact) != VALUE for fact in reading.facts)
 
 
 def _hides(new: Known, old: Known) -> bool:

@@ -6,22 +6,48 @@
 -- One at a time decides what of a person's memories replaced what; let go when the transaction ends.
 SELECT pg_advisory_xact_lock(21, hashtext($1));
 
--- name: vector_of
+-- name: vectors_of
 -- role: lares_app
 -- database: lares
-SELECT embedding::text FROM convenience.memory_vector WHERE memory_id = $1 AND model = $2;
+SELECT memory_id, halfvec_send(embedding) AS vector FROM convenience.memory_vector
+WHERE memory_id = ANY ($1::uuid[]) AND model = $2;
+
+-- name: terms_of
+-- role: lares_app
+-- database: lares
+-- As the index of words makes them of each text.
+SELECT tsvector_to_array(to_tsvector('english'::regconfig, text)) AS terms
+FROM unnest($1::text[]) WITH ORDINALITY AS given (text, place)
+ORDER BY place;
+
+-- name: marked_among
+-- role: svc_memory
+-- database: lares
+SELECT id FROM unnest($1::uuid[]) AS given (id)
+WHERE EXISTS (SELECT FROM memory.supersession WHERE old_id = given.id)
+   OR EXISTS (SELECT FROM memory.supersession WHERE new_id = given.id);
+
+-- name: hidden_among
+-- role: lares_app
+-- database: lares
+SELECT id FROM unnest($1::uuid[]) AS given (id)
+WHERE EXISTS (SELECT FROM sensitive.supersession WHERE old_id = given.id)
+   OR EXISTS (SELECT FROM sensitive.supersession WHERE new_id = given.id);
 
 -- name: slot_mates
 -- role: lares_app
 -- database: lares
--- Memories of this tier with a fact of the same subject and predicate as one of this memory's.
-SELECT DISTINCT other.memory_id
-FROM convenience.fact AS own
-JOIN convenience.entity AS mine ON mine.id = own.entity_id
-JOIN convenience.entity AS theirs ON theirs.root = mine.root
-JOIN convenience.fact AS other ON other.entity_id = theirs.id AND other.predicate = own.predicate
-WHERE own.memory_id = $1 AND other.memory_id <> $1
-LIMIT $2;
+-- Memories of this tier with a fact of the same subject and predicate as one of each memory's.
+SELECT given.id, mate.memory_id
+FROM unnest($1::uuid[]) AS given (id)
+CROSS JOIN LATERAL (
+    SELECT DISTINCT other.memory_id
+    FROM convenience.fact AS own
+    JOIN convenience.entity AS mine ON mine.id = own.entity_id
+    JOIN convenience.entity AS theirs ON theirs.root = mine.root
+    JOIN convenience.fact AS other ON other.entity_id = theirs.id AND other.predicate = own.predicate
+    WHERE own.memory_id = given.id AND other.memory_id <> given.id
+    LIMIT $2) AS mate;
 
 -- name: nearness
 -- role: lares_app

@@ -12,6 +12,7 @@ from uuid import UUID
 from contracts.tiers import Tier
 from kit import sql
 
+from memory.index.vectors import numbers
 from memory.supersede.plan import Mark
 
 if TYPE_CHECKING:
@@ -40,18 +41,38 @@ async def hold_person(conn: Connection, subject: UUID) -> None:
     await conn.execute(text_of("hold_person"), str(subject))
 
 
-async def vector_of(
-    conn: Connection, tier: Tier, memory_id: UUID, model: int
-) -> list[float] | None:
-    """Return the memory's vector of a model, if it has one."""
-    found = await conn.fetchval(text_of("vector_of", tier), memory_id, model)
-    return [float(part) for part in found[1:-1].split(",")] if found else None
+async def vectors_of(
+    conn: Connection, tier: Tier, memory_ids: Sequence[UUID], model: int
+) -> dict[UUID, list[float]]:
+    """Return the vectors of a model that the memories have."""
+    rows = await conn.fetch(text_of("vectors_of", tier), list(memory_ids), model)
+    return {row["memory_id"]: numbers(row["vector"]) for row in rows}
 
 
-async def slot_mates(conn: Connection, tier: Tier, memory_id: UUID) -> list[UUID]:
-    """Return memories that say something of the same kind of the same subject, whatever their words."""
-    rows = await conn.fetch(text_of("slot_mates", tier), memory_id, SLOT_MATES_MAX)
-    return [row["memory_id"] for row in rows]
+async def terms_of(conn: Connection, texts: Sequence[str]) -> list[list[str]]:
+    """Return for each text its terms as the index knows them, each once."""
+    rows = await conn.fetch(text_of("terms_of"), list(texts))
+    return [row["terms"] for row in rows]
+
+
+async def slot_mates(
+    conn: Connection, tier: Tier, memory_ids: Sequence[UUID]
+) -> dict[UUID, list[UUID]]:
+    """Return for each memory those that say something of the same kind of the same subject, whatever their words."""
+    found: dict[UUID, list[UUID]] = {}
+    for row in await conn.fetch(text_of("slot_mates", tier), list(memory_ids), SLOT_MATES_MAX):
+        found.setdefault(row["id"], []).append(row["memory_id"])
+    return found
+
+
+async def marked_among(conn: Connection, memory_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the memories that a mark is on or points to. As the service itself."""
+    return {row["id"] for row in await conn.fetch(text_of("marked_among"), list(memory_ids))}
+
+
+async def hidden_among(conn: Connection, memory_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the memories that a hidden mark is on or points to."""
+    return {row["id"] for row in await conn.fetch(text_of("hidden_among"), list(memory_ids))}
 
 
 async def books(conn: Connection, ids: Sequence[UUID], new_id: UUID) -> list[Mark]:

@@ -18,8 +18,9 @@ from memory.library import Library
 from memory.writing.store import PLAIN
 
 log = logs.get(__name__)
-# Few, since a job is finished before the worker stops, and a memory may take a tenth of a second on a small machine.
-RELATE_MAX = 8
+# What a batch reads and writes together costs little more than one memory alone. No more, since a job is finished before
+# the worker stops, and a memory that is compared with many may take a tenth of a second on a small machine.
+RELATE_MAX = 32
 
 
 class Follower(Protocol):
@@ -48,7 +49,8 @@ class Relate:
         done = [memory_id for memory_id in ids if memory_id not in failed]
         async with self._library.plain.pool.own() as conn:
             await PLAIN.related(conn, done)
-            await PLAIN.release(conn, sorted(failed))
+            if failed:
+                await PLAIN.release(conn, sorted(failed))
             await PLAIN.tally(conn, related=len(done), relation_failures=len(failed))
         return len(done)
 
