@@ -44,9 +44,9 @@ _PLAN = Cue(
     r"\b(?:will|'ll|won't|going\s+to|gonna|due\s+to|about\s+to|intends?\s+to|(?:is|are|am|'s|'re|'m)\s+(?:leaving|moving)\b)"
 )
 _PAST = Cue(
-    r"\bused\s+to\s+(?!it\b|the\b|this\b|that\b)|\bback\s+(?:when|then|in)\b|\bformerly\b|\bpreviously\b|\bat\s+the\s+time\b|\bin\s+those\s+days\b"
-    r"|\bonce\s+(?:lived|worked|was|had)\b|\bbriefly\b|\buntil\s+(?:19|20)\d\d\b|\bduring\s+(?:my|our)\b|\bas\s+a\s+(?:child|kid|student|boy|girl|teenager)\b"
-    r"|^(?:my|our)\s+(?:first|old|former|previous|ex)\b|^before\s+\w+\s+I\b|\bwhen\s+I\s+was\b"
+    r"\b(?:used\s+to\s+(?!it\b|the\b|this\b|that\b)|(?:back\s+(?:when|then|in)|formerly|previously|at\s+the\s+time|in\s+those\s+days"
+    r"|once\s+(?:lived|worked|was|had)|briefly|until\s+(?:19|20)\d\d|during\s+(?:my|our)|as\s+a\s+(?:child|kid|student|boy|girl|teenager)|when\s+I\s+was)\b)"
+    r"|^(?:(?:my|our)\s+(?:first|old|former|previous|ex)|before\s+\w+\s+I)\b"
 )
 
 
@@ -84,7 +84,9 @@ def clauses(text: str) -> list[Clause]:
             part = sentence[place:cut_start]
             if part.strip(" ,:.!?;-"):
                 lead = len(part) - len(part.lstrip(" ,:-"))
-                own = mood_of(part) if mood in (Mood.STATED, Mood.PAST, Mood.PLANNED) else mood
+                own = mood
+                if cuts and mood in (Mood.STATED, Mood.PAST, Mood.PLANNED):
+                    own = mood_of(part)
                 found.append(Clause(part[lead:].rstrip(), start + place + lead, own, place == 0))
             place = cut_end
             if len(found) >= CLAUSES_MAX:

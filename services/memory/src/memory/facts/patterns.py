@@ -58,6 +58,7 @@ class Shape:
     predicate: str
     kind: str
     pattern: Cue
+    rest: str
     ends: bool = False
     confidence: float = 0.8
 
@@ -65,7 +66,7 @@ class Shape:
 def _shape(
     predicate: str, kind: str, rest: str, ends: bool = False, confidence: float = 0.8
 ) -> Shape:
-    return Shape(predicate, kind, Cue(_HEAD + rest), ends, confidence)
+    return Shape(predicate, kind, Cue(_HEAD + rest), rest, ends, confidence)
 
 
 _TITLE = r"(?P<o>(?:(?!a\b|an\b|the\b)[\w-]+\s+){0,3}?(?:nurse|developer|engineer|teacher|accountant|barista|roaster|ranger|carpenter|postdoc|scientist|c[teofm]o|manager|lead|lawyer|doctor|radiologist|dentist|student|intern|freelancer|driver|translator|subtitler|designer|architect|chef|cook|baker|waiter|waitress|plumber|electrician|mechanic|gardener|professor|lecturer|librarian|journalist|writer|editor|photographer|musician|pilot|sailor|farmer|soldier|policeman|firefighter|paramedic|pharmacist|physiotherapist|psychologist|therapist|consultant|analyst|programmer|researcher|director|secretary|assistant|receptionist|cashier|salesman|technician|tutor|coach|trainer|captain|head\s+of\s+\w+|ward\s+sister|vet|butcher|tailor|painter|builder|welder|cleaner|caretaker|clerk|banker|broker|agent|recruiter|founder|owner))\b(?:\s+(?:at|for|with|of|on|in)\s+(?P<at>(?-i:[A-ZÀ-Þ])[^,;:.!?()]*))?"
@@ -108,6 +109,8 @@ SHAPES: tuple[Shape, ...] = (
     _shape("member_of", "organisation", r"(?:(?:a\s+)?member\s+of|belong(?:s)?\s+to|joined)\s+(?P<o>(?:a|an|the)\s+[\w ]*?(?:club|choir|group|team|gym|band|orchestra|society|association|party)\b[^,;:.!?()]*)"),
     _shape("provider", "organisation", rf"(?:bank|banks|insured)\s+with\s+(?P<o>{NAME})", confidence=0.7),
 )  # fmt: skip
+# Whether any of them can be there, found in one go: what stands before them is the same for all.
+ANY_SHAPE = Cue(_HEAD + "(?:" + "|".join(re.sub(r"\(\?P<\w+>", "(?:", shape.rest) for shape in SHAPES) + ")")  # fmt: skip
 AGE = re.compile(r"^(?:'m|'s|\s+(?:am|is|turned|just\s+turned|has\s+turned))\s+(?:now\s+)?(?P<o>\d{1,3}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fourteen|fifteen|sixteen|eighteen|twenty)(?=\s+(?:years?\s+old|now)|\s*[.,!]|\s*$)", re.IGNORECASE)  # fmt: skip
 BORN = re.compile(r"^\s+was\s+born\s+(?:on\s+)?(?P<o>[^,;:.!?()]+)", re.IGNORECASE)
 # "X is called Felix", "the code is 4471": what a possession is.

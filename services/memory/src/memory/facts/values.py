@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from memory.facts.clauses import Clause
 from memory.facts.fact import ExtractedFact
-from memory.facts.patterns import AGE, BORN, CHANGE, GRADE, IS, NAME, SHAPES
+from memory.facts.patterns import AGE, ANY_SHAPE, BORN, CHANGE, GRADE, IS, NAME, SHAPES
 from memory.facts.predicates import PREDICATES, SELF, SERVICES
 from memory.facts.subjects import Subject
 
@@ -121,7 +121,7 @@ def _shaped(clause: Clause, subject: Subject, rest: str) -> list[ExtractedFact]:
     if born:
         add("born_on", _trim(born["o"]), "time", True, 0.8)
     taken: set[str] = set()
-    for shape in SHAPES:
+    for shape in SHAPES if ANY_SHAPE.match(rest) else ():
         match = shape.pattern.match(rest) if shape.predicate not in taken else None
         value = _trim(match["o"]) if match else ""
         if match is None or not value:

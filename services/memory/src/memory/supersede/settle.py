@@ -117,8 +117,7 @@ def _replaced(
     standing = _standing(each, seen[each.id])
     if each.superseded_by is not None:
         return standing
-    best: tuple[datetime, UUID] | None = None
-    for other in chosen:
+    for other in sorted(chosen, key=lambda one: (one.said_at, one.id)):
         if other.id == each.id or not later_of(seen[other.id].reading, seen[each.id].reading):
             continue
         later = seen[other.id].reading
@@ -126,10 +125,9 @@ def _replaced(
             # "Also" holds beside it.
             continue
         if _sum(_REPLACE, replaced_by(query, seen[each.id], seen[other.id])) > _CUT:
-            best = min(best or (other.said_at, other.id), (other.said_at, other.id))
-    if best is None:
-        return standing
-    return replace(standing, superseded_by=best[1], valid_to=standing.valid_to or best[0])
+            until = standing.valid_to or other.said_at
+            return replace(standing, superseded_by=other.id, valid_to=until)
+    return standing
 
 
 def _standing(each: Found, seen: Answer | None = None) -> Standing:
