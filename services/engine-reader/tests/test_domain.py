@@ -29,6 +29,15 @@ def test_the_mark_changes_with_health_and_with_a_restart() -> None:
     assert len(set(marks)) == 3
 
 
+def test_while_a_container_is_replaced_its_service_is_told_of_once() -> None:
+    old = {**entry("memory"), "Id": "old", "Created": 1, "State": "exited"}
+    new = {**entry("memory"), "Id": "new", "Created": 2, "State": "running"}
+    made = {**entry("memory"), "Id": "made", "Created": 3, "State": "created"}
+    for listed in ([old, new], [new, old], [made, new, old]):
+        assert [brief.id for brief in briefs(listed)] == ["new"]
+    assert [brief.id for brief in briefs([old, made])] == ["made"]
+
+
 def test_more_containers_than_a_house_has_are_not_read() -> None:
     assert len(briefs([entry(f"c{number}") for number in range(500)])) == 200
 

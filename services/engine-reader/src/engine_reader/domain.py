@@ -41,8 +41,13 @@ class Sample:
 
 
 def briefs(listed: list[dict[str, Any]]) -> list[Brief]:
-    """Return the project's containers, without those that `compose run` made for a moment."""
-    found: list[Brief] = []
+    """Return the project's containers, one a service, without those that `compose run` made for a moment.
+
+    While Compose replaces a container, and when it was interrupted at that, there are two: the one that runs counts,
+    else the one that was made last.
+    """
+    found: dict[str, Brief] = {}
+    newest: dict[str, tuple[bool, int]] = {}
     for entry in listed[:CONTAINERS_MAX]:
         labels = entry.get("Labels") or {}
         name = str(labels.get(SERVICE_LABEL, ""))[:NAME_CHARS_MAX]
@@ -50,8 +55,11 @@ def briefs(listed: list[dict[str, Any]]) -> list[Brief]:
             continue
         state = str(entry.get("State", "unknown"))
         # The engine's words hold the uptime and the health: they change with a restart and with each minute.
-        found.append(Brief(str(entry["Id"]), name, state, f"{state} {entry.get('Status', '')}"))
-    return found
+        brief = Brief(str(entry["Id"]), name, state, f"{state} {entry.get('Status', '')}")
+        rank = (state == "running", int(entry.get("Created") or 0))
+        if name not in found or rank > newest[name]:
+            found[name], newest[name] = brief, rank
+    return list(found.values())
 
 
 def details(inspected: dict[str, Any]) -> Details:
