@@ -93,6 +93,7 @@ class Search:
         self._found: dict[UUID, Any] = {}
         self._terms: dict[UUID, Mapping[str, float]] = {}
         self._cosines: dict[UUID, float] = {}
+        self._made: dict[UUID, Candidate] = {}
         self._before: dict[UUID, UUID] = {}
         self._after: dict[UUID, UUID] = {}
         # Which memories pass, where that is a small part of all; None when they are many or all.
@@ -128,12 +129,12 @@ class Search:
         vector: Sequence[float],
         extra: Sequence[UUID] = (),
         subject: UUID | None = None,
-        meanwhile: Callable[[Mapping[UUID, str]], None] | None = None,
+        meanwhile: Callable[[list[Candidate], Corpus], None] | None = None,
     ) -> None:
         """Find by meaning, say of everything found by words how near it is, and add the memories in `extra`.
 
         With the caller's `subject`, the working level is searched in this process where it can be. `meanwhile` is
-        given the texts that were found by words, while Postgres is busy.
+        given what was found by words, while Postgres is busy.
         """
         if not self._tiers:
             return
@@ -150,7 +151,7 @@ class Search:
         def compare() -> None:
             self._cosines = cosines(vectors, vector)
             if meanwhile is not None:
-                meanwhile({ident: row[_TEXT] for ident, row in self._found.items()})
+                meanwhile(*self.outcome())
 
         rows, _ = await beside(self._near(conn, name, vector, extra), compare)
         if not self._exact and sum(row["side"] == 0 for row in rows) < self._limit:
@@ -164,19 +165,18 @@ class Search:
     def outcome(self) -> tuple[list[Candidate], Corpus]:
         """Return everything found, in no order, and what BM25 needs to know of the corpus."""
         self._count()
-        found = [
-            Candidate(
-                ident,
-                _TIERS[row[0]],
-                row[_TEXT],
-                self._cosines.get(ident),
-                self._terms[ident],
-                *row[_TEXT + 1 :],
-                before=self._before.get(ident),
-                after=self._after.get(ident),
-            )
-            for ident, row in self._found.items()
-        ]
+        found: list[Candidate] = []
+        for ident, row in self._found.items():
+            candidate = self._made.get(ident)
+            if candidate is None:
+                candidate = self._made[ident] = Candidate(
+                    *(ident, _TIERS[row[0]], row[_TEXT], None, self._terms[ident]),
+                    *row[_TEXT + 1 :],
+                )
+            # These may have become known since.
+            candidate.cosine = self._cosines.get(ident)
+            candidate.before, candidate.after = self._before.get(ident), self._after.get(ident)
+            found.append(candidate)
         said = self._said.values()
         rows, words = sum(each.rows for each in said), sum(each.words for each in said)
         return found, Corpus(rows, words / rows if rows else 1.0, postings.frequencies(said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from contracts.memory import Recalled, RecallResult, Understood, When
@@ -14,6 +15,7 @@ from memory.presenting import to_memory
 from memory.recall.question import NOTHING, ROLES, Question, folded, speaker_of
 from memory.recall.rank import Ranked
 from memory.recall.reasons import reasons
+from memory.supersede.reading import Reading
 from memory.supersede.resolve import Standing
 from memory.supersede.settle import Found, settle
 
@@ -50,13 +52,20 @@ def missing(ranked: Sequence[Ranked]) -> list[UUID]:
     return sorted({ident for ident in wanted if ident is not None and ident not in present})
 
 
-def settled(asking: Asking, ranked: Sequence[Ranked]) -> list[Standing]:
-    """Return the best `limit`, the one first that stands at the time the question is about."""
+def settled(
+    asking: Asking,
+    ranked: Sequence[Ranked],
+    readings: Mapping[UUID, Reading] = MappingProxyType({}),
+) -> list[Standing]:
+    """Return the best `limit`, the one first that stands at the time the question is about.
+
+    `readings` are what some of them say, as far as that has been read for who says it now.
+    """
     # What was added for having replaced something has no place yet, and takes one from what it replaced.
     added = [each for each in ranked if not each.evidence]
     best = [each for each in ranked if each.evidence][: max(SETTLED_MAX, asking.limit)]
-    found = [_found(each, asking.told) for each in [*best, *added]]
-    standings, _ = settle(asking.query, found, asking.asked_at)
+    found = [found_as(each, asking.told) for each in [*best, *added]]
+    standings, _ = settle(asking.query, found, asking.asked_at, readings)
     return standings[: asking.limit]
 
 
@@ -93,7 +102,8 @@ def _understood(asking: Asking) -> Understood:
     return Understood(when=when, names=sorted({*question.named, *asking.names}))
 
 
-def _found(ranked: Ranked, told: set[str]) -> Found:
+def found_as(ranked: Ranked, told: set[str]) -> Found:
+    """Return a candidate as settling needs it; `told` are the names that stand before the colon of texts."""
     candidate = ranked.candidate
     speaker = candidate.speaker
     if told and speaker is None and (said := speaker_of(None, candidate.text)) in told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,9 +18,9 @@ from memory.index.beside import beside
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
 from memory.recall import closed
+from memory.recall.ahead import Ahead, Asked, Guess
 from memory.recall.answer import SETTLED_MAX, Asking, missing, result, settled
 from memory.recall.asked import passes, read_filters
-from memory.recall.evidence import Manner, manner_of
 from memory.recall.question import names_in, read, told_by
 from memory.recall.rank import Ranked, merged, rank, replacing
 from memory.recall.speakers import speakers
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from memory.finding import Candidate
     from memory.index.working import Working
-    from memory.writing.embedder import Embedder
+    from memory.writing.embedder import Embedder, QueryVector
 
 # Of each arm: beyond, hardly any answer is found (ADR 0014), and every one costs time.
 CANDIDATES = 100
@@ -61,6 +61,7 @@ class Recall:
         self._working = working
         self._embedder = embedder
         self._embed_timeout_s = embed_timeout_s
+        self._guess = Guess()
 
     async def __call__(self, caller: Caller, request: RecallRequest) -> RecallResult:
         """Return at most `limit` of the caller's memories, best first, each with its reasons.
@@ -82,82 +83,93 @@ class Recall:
         if any(tier in PLAIN for tier in asking.filters.tiers):
             return await self._among_all(caller, asking)
         _read(asking, [])
-        ranked = self._among_sealed(asking, await self._embed(asking))
+        vector = _numbers(asking, await self._vector(_sought(asking)))
+        ranked = self._among_sealed(asking, vector)
         asking.told = _told(asking, [])
         return result(asking, ranked, settled(asking, ranked), asking.sealed)
 
     async def _among_all(self, caller: Caller, asking: Asking) -> RecallResult:
-        shelf, filters = self._library.plain, asking.filters
+        asked = Asked(self._vector)
+        if self._guess.nobody(caller.subject, asking.query):
+            _read(asking, [])
+            asked.begin(_sought(asking))
+        try:
+            async with self._library.plain.pool.as_caller(caller) as conn:
+                return await self._among_plain(conn, caller, asking, asked)
+        finally:
+            asked.cancel()
+
+    async def _among_plain(
+        self, conn: Connection, caller: Caller, asking: Asking, asked: Asked
+    ) -> RecallResult:
+        filters = asking.filters
         tiers = [tier for tier in PLAIN if tier in filters.tiers]
-        async with shelf.pool.as_caller(caller) as conn:
-            if filters.entities is not None:
-                # What is shown as one has a root in every tier, and had others before it was merged.
-                known = await arm.expand(conn, plain_tiers(caller.db_role), filters.entities)
-                filters = replace(filters, entities=tuple(known))
-            names = await speakers(conn, tiers)
-            _read(asking, names)
-            manners: dict[UUID, Manner] = {}
-
-            def read_ahead(texts: Mapping[UUID, str]) -> None:
-                manners.update((ident, manner_of(text)) for ident, text in texts.items())
-
-            # What needs no vector is looked up while the model works.
-            embedding = asyncio.create_task(self._embed(asking))
-            try:
-                look = Search(filters, CANDIDATES, asking.model, self._working)
-                await look.say(conn, await lexemes(conn, asking.question.bare))
-                named = await _naming(conn, tiers, asking)
-                vector = await embedding
-            finally:
-                embedding.cancel()
-            if vector is not None:
-                await look.mean(conn, vector, list(named), caller.subject, read_ahead)
-            found, corpus = look.outcome()
-            # While a memory moves, the more private copy is the memory.
-            found = [each for each in found if each.id not in asking.sealed]
-            told = told_by((each.speaker, each.text) for each in found)
-            if told:
-                _read(asking, [*names, *told])
-            asking.told = _told(asking, found) if asking.sealed else told
-            most = max(SETTLED_MAX, asking.limit)
-            seen, ranked = await beside(
-                _noticed(conn, tiers, found),
-                lambda: merged(
-                    rank(
-                        *(asking.question, found, corpus, asking.asked_at, named),
-                        most=most,
-                        manners=manners,
-                    ),
-                    self._among_sealed(asking, vector),
+        if filters.entities is not None:
+            # What is shown as one has a root in every tier, and had others before it was merged.
+            known = await arm.expand(conn, plain_tiers(caller.db_role), filters.entities)
+            filters = replace(filters, entities=tuple(known))
+        names = await speakers(conn, tiers)
+        self._guess.learn(caller.subject, names)
+        _read(asking, names)
+        # What needs no vector is looked up while the model works.
+        asked.begin(_sought(asking))
+        look = Search(filters, CANDIDATES, asking.model, self._working)
+        await look.say(conn, await lexemes(conn, asking.question.bare))
+        named = await _naming(conn, tiers, asking)
+        ahead = Ahead(asking, named)
+        vector = _numbers(asking, await asked.vector())
+        if vector is not None:
+            await look.mean(conn, vector, list(named), caller.subject, ahead.read)
+        found, corpus = look.outcome()
+        # While a memory moves, the more private copy is the memory.
+        found = [each for each in found if each.id not in asking.sealed]
+        told = told_by((each.speaker, each.text) for each in found)
+        if told:
+            _read(asking, [*names, *told])
+        asking.told = _told(asking, found) if asking.sealed else told
+        most = max(SETTLED_MAX, asking.limit)
+        seen, ranked = await beside(
+            _noticed(conn, tiers, found),
+            lambda: merged(
+                rank(
+                    *(asking.question, found, corpus, asking.asked_at, named),
+                    most=most,
+                    manners=ahead.manners,
                 ),
-            )
-            ranked = _marked(ranked, found, seen)
-            ranked += await self._replacing(conn, tiers, asking, ranked)
-            # The memories themselves are asked for before it is settled which they are: of those that can be.
-            hoped = _hoped(ranked, asking.limit)
-            read, best = await beside(
-                self._entries(conn, _tiers_of(hoped, tiers), [each.id for each in hoped]),
-                lambda: settled(asking, ranked),
-            )
-            known = {entry.id: entry for entry in read} | asking.sealed
-            late = [each.id for each in best if each.id not in known]
-            if late:
-                known |= {entry.id: entry for entry in await self._entries(conn, tiers, late)}
+                self._among_sealed(asking, vector),
+            ),
+        )
+        ranked = _marked(ranked, found, seen)
+        ranked += await self._replacing(conn, tiers, asking, ranked)
+        return await self._answered(conn, tiers, asking, ranked, ahead)
+
+    async def _answered(
+        self,
+        conn: Connection,
+        tiers: Sequence[Tier],
+        asking: Asking,
+        ranked: Sequence[Ranked],
+        ahead: Ahead,
+    ) -> RecallResult:
+        """Return the answer; the memories are asked for before it is settled which they are: those that can be."""
+        hoped = _hoped(ranked, asking.limit)
+        # Who says what was read ahead may have become known since.
+        readings = {} if asking.told or asking.sealed else ahead.readings
+        read, best = await beside(
+            self._entries(conn, _tiers_of(hoped, tiers), [each.id for each in hoped]),
+            lambda: settled(asking, ranked, readings),
+        )
+        known = {entry.id: entry for entry in read} | asking.sealed
+        late = [each.id for each in best if each.id not in known]
+        if late:
+            known |= {entry.id: entry for entry in await self._entries(conn, tiers, late)}
         return result(asking, ranked, best, known)
 
-    async def _embed(self, asking: Asking) -> Sequence[float] | None:
-        wanted = asking.question.bare
-        if not asking.question.named:
-            # What was true at a time is seldom said with its date. A turn of talk has its own time beside it, and
-            # there the words of the date do no harm.
-            wanted = sought(wanted, asking.asked_at)
+    async def _vector(self, text: str) -> QueryVector | None:
         try:
-            vector = await self._embedder.query(wanted, self._embed_timeout_s)
+            return await self._embedder.query(text, self._embed_timeout_s)
         except (EmbedderUnavailable, EmbeddingRefused):
-            vector = None
-        # A vector of another model than the one asked for before: the model was changed in between.
-        asking.degraded = vector is None or vector.model != asking.model
-        return vector.numbers if vector is not None and not asking.degraded else None
+            return None
 
     async def _open(self, caller: Caller, asking: Asking) -> None:
         shelf = self._library.sacred
@@ -195,6 +207,22 @@ class Recall:
     ) -> list[Entry]:
         shelf = self._library.plain
         return [entry for tier in tiers for entry in await shelf.many(conn, tier, ids)]
+
+
+def _sought(asking: Asking) -> str:
+    """Return what is embedded of the question."""
+    wanted = asking.question.bare
+    if asking.question.named:
+        # A turn of talk has its own time beside it, and there the words of the date do no harm.
+        return wanted
+    # What was true at a time is seldom said with its date.
+    return sought(wanted, asking.asked_at)
+
+
+def _numbers(asking: Asking, vector: QueryVector | None) -> Sequence[float] | None:
+    # A vector of another model than the one asked for before: the model was changed in between.
+    asking.degraded = vector is None or vector.model != asking.model
+    return vector.numbers if vector is not None and not asking.degraded else None
 
 
 def _read(asking: Asking, plain: Sequence[str]) -> None:

@@ -11,37 +11,20 @@ Turns of a conversation among others keep the order in which they were found: th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from operator import mul
 from uuid import UUID
 
 from memory.facts.subjects import is_self
-from memory.supersede.decide import later_of
-from memory.supersede.evidence import (
-    ANSWER,
-    REPLACE,
-    Answer,
-    Query,
-    answer,
-    answers_by,
-    question,
-    replaced_by,
-)
+from memory.supersede.evidence import Answer, answer, question
 from memory.supersede.reading import read
 from memory.supersede.resolve import STEP, Standing, resolve
-from memory.supersede.weights import ANSWER as ANSWER_WEIGHTS
-from memory.supersede.weights import REPLACE as REPLACE_WEIGHTS
-from memory.supersede.weights import REPLACE_BASE, REPLACE_LEAST
 from memory.supersede.when import When, asking
+from memory.supersede.worth import worths
 
 # How many are read: by their score, by their nearness alone, and what replaced any of these.
 BEST_MAX, NEAREST_MAX, READ_MAX = 6, 4, 14
-_ANSWER = tuple(ANSWER_WEIGHTS[name] for name in ANSWER)
-_REPLACE = tuple(REPLACE_WEIGHTS[name] for name in REPLACE)
-# Log odds from which one memory counts as replaced by another in this question.
-_CUT = math.log(REPLACE_LEAST / (1 - REPLACE_LEAST)) - REPLACE_BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +48,7 @@ def settle(query: str, found: Sequence[Found], now: datetime) -> tuple[list[Stan
     when = asking(query, now)
     ordered = sorted(found, key=lambda each: (-each.score, each.id))
     chosen = _chosen(ordered)
-    placed = _placed(question(query, when, now), chosen, when) if chosen else []
+    placed = _placed(query, chosen, when, now) if chosen else []
     taken = {standing.id for standing in placed}
     rest = [_standing(each) for each in ordered if each.id not in taken]
     return resolve([*placed, *rest], when), when
@@ -90,17 +73,19 @@ def _chosen(ordered: Sequence[Found]) -> list[Found]:
     return list(chosen.values())
 
 
-def _placed(query: Query, chosen: Sequence[Found], when: When) -> list[Standing]:
+def _placed(query: str, chosen: Sequence[Found], when: When, now: datetime) -> list[Standing]:
     """Return the chosen in the order in which they answer, with the scores that they had among them."""
-    seen = {
-        each.id: answer(read(each.text, each.speaker, each.said_at), each.cosine or 0.0, query.asks)
+    asked = question(query, when, now)
+    seen = [
+        answer(
+            read(each.text, each.speaker, each.said_at), each.text, each.cosine or 0.0, asked.asks
+        )
         for each in chosen
-    }
-    nearest = max(each.near for each in seen.values())
-    standings: list[Standing] = []
-    for each in chosen:
-        worth = _sum(_ANSWER, answers_by(query, seen[each.id], nearest))
-        standings.append(replace(_replaced(query, each, chosen, seen), score=worth))
+    ]
+    standings = [
+        replace(_standing(each, how), score=worth)
+        for each, how, worth in zip(chosen, seen, worths(asked, seen), strict=True)
+    ]
     scores = sorted((each.score for each in chosen), reverse=True)
     placed: list[Standing] = []
     ceiling = math.inf
@@ -110,32 +95,8 @@ def _placed(query: Query, chosen: Sequence[Found], when: When) -> list[Standing]
     return placed
 
 
-def _replaced(
-    query: Query, each: Found, chosen: Sequence[Found], seen: Mapping[UUID, Answer]
-) -> Standing:
-    """Return the candidate with what replaced it: as it is marked, else the earliest of the chosen that seems to."""
-    standing = _standing(each, seen[each.id])
-    if each.superseded_by is not None:
-        return standing
-    for other in sorted(chosen, key=lambda one: (one.said_at, one.id)):
-        if other.id == each.id or not later_of(seen[other.id].reading, seen[each.id].reading):
-            continue
-        later = seen[other.id].reading
-        if later.adds and not later.updates:
-            # "Also" holds beside it.
-            continue
-        if _sum(_REPLACE, replaced_by(query, seen[each.id], seen[other.id])) > _CUT:
-            until = standing.valid_to or other.said_at
-            return replace(standing, superseded_by=other.id, valid_to=until)
-    return standing
-
-
 def _standing(each: Found, seen: Answer | None = None) -> Standing:
     since, until = each.valid_from, each.valid_to
     for fact in seen.reading.facts if seen is not None else ():
         since, until = since or fact.valid_from, until or fact.valid_to
     return Standing(each.id, each.score, each.said_at, since, until, each.superseded_by)
-
-
-def _sum(weights: Sequence[float], features: Sequence[float]) -> float:
-    return sum(map(mul, weights, features))
