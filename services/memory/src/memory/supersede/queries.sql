@@ -92,8 +92,8 @@ UPDATE convenience.memory SET archived_at = NULL, updated_at = $2 WHERE id = $1 
 -- database: lares
 SELECT old_id, new_id, made_by, rule, valid_to_before, decided_at, restored_at
 FROM memory.supersession
-WHERE old_id = ANY ($1::uuid[]) OR new_id = $2
-LIMIT 500;
+WHERE old_id = ANY ($1::uuid[]) OR new_id = ANY ($2::uuid[])
+LIMIT 4000;
 
 -- name: book
 -- role: svc_memory
@@ -123,8 +123,8 @@ ON CONFLICT (old_id) DO UPDATE SET restored_at = excluded.restored_at, made_by =
 -- database: lares
 SELECT old_id, new_id, made_by, rule, valid_to, decided_at, restored_at
 FROM sensitive.supersession
-WHERE old_id = ANY ($1::uuid[]) OR new_id = $2
-LIMIT 500;
+WHERE old_id = ANY ($1::uuid[]) OR new_id = ANY ($2::uuid[])
+LIMIT 4000;
 
 -- name: hidden_of
 -- role: lares_readonly

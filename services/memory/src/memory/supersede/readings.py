@@ -32,10 +32,8 @@ class Readings:
         self, text: str, speaker: str | None, said_at: datetime, *, turn: bool
     ) -> Reading | None:
         """Return the reading; None of a memory that neither replaces nor is replaced. See `bears` for `turn`."""
-        key = (text, speaker, said_at)
-        reading = self._read.get(key)
+        reading = self._known(text, speaker, said_at)
         if reading is not None:
-            self._read.move_to_end(key)
             return reading if bears(reading, turn) else None
         name = _name(text, speaker, turn)
         if name in self._quiet:
@@ -47,11 +45,26 @@ class Readings:
             if len(self._quiet) > QUIET_MAX:
                 self._quiet.popitem(last=False)
             return None
-        if len(text) <= CHARS_MAX:
-            self._read[key] = reading
-            if len(self._read) > READINGS_MAX:
-                self._read.popitem(last=False)
+        self._keep(text, speaker, said_at, reading)
         return reading
+
+    def whole(self, text: str, speaker: str | None, said_at: datetime) -> Reading:
+        """Return the reading, whatever the memory bears."""
+        reading = self._known(text, speaker, said_at)
+        return reading if reading is not None else read(text, speaker, said_at)
+
+    def _known(self, text: str, speaker: str | None, said_at: datetime) -> Reading | None:
+        key = (text, speaker, said_at)
+        if key in self._read:
+            self._read.move_to_end(key)
+        return self._read.get(key)
+
+    def _keep(self, text: str, speaker: str | None, said_at: datetime, reading: Reading) -> None:
+        if len(text) > CHARS_MAX:
+            return
+        self._read[text, speaker, said_at] = reading
+        if len(self._read) > READINGS_MAX:
+            self._read.popitem(last=False)
 
 
 def _name(text: str, speaker: str | None, turn: bool) -> bytes:

@@ -75,14 +75,14 @@ async def hidden_among(conn: Connection, memory_ids: Sequence[UUID]) -> set[UUID
     return {row["id"] for row in await conn.fetch(text_of("hidden_among"), list(memory_ids))}
 
 
-async def books(conn: Connection, ids: Sequence[UUID], new_id: UUID) -> list[Mark]:
-    """Return the marks on any of these memories, and all that point to `new_id`. As the service itself."""
-    return [_mark(row) for row in await conn.fetch(text_of("books"), list(ids), new_id)]
+async def books(conn: Connection, ids: Sequence[UUID], new_ids: Sequence[UUID]) -> list[Mark]:
+    """Return the marks on any of these memories, and all that point to `new_ids`. As the service itself."""
+    return [_mark(row) for row in await conn.fetch(text_of("books"), list(ids), list(new_ids))]
 
 
-async def hidden(conn: Connection, ids: Sequence[UUID], new_id: UUID) -> list[Mark]:
-    """Return the hidden marks on any of these memories, and all that point to `new_id`."""
-    return [_mark(row) for row in await conn.fetch(text_of("hidden"), list(ids), new_id)]
+async def hidden(conn: Connection, ids: Sequence[UUID], new_ids: Sequence[UUID]) -> list[Mark]:
+    """Return the hidden marks on any of these memories, and all that point to `new_ids`."""
+    return [_mark(row) for row in await conn.fetch(text_of("hidden"), list(ids), list(new_ids))]
 
 
 async def noticed(conn: Connection, found: Sequence[Candidate]) -> list[Candidate]:
@@ -125,7 +125,7 @@ async def unmark(conn: Connection, old: Entry, before: datetime | None, known: b
 
 async def valid_to_before(conn: Connection, old_id: UUID) -> tuple[bool, datetime | None]:
     """Say whether the books know the memory's mark, and what `valid_to` was before it. As the service itself."""
-    rows = await conn.fetch(text_of("books"), [old_id], old_id)
+    rows = await conn.fetch(text_of("books"), [old_id], [])
     row = next((each for each in rows if each["old_id"] == old_id), None)
     if row is None or row["restored_at"] is not None:
         return False, None
