@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from memory.facts.cues import Cue
 from memory.facts.predicates import SELF
 from memory.facts.times import spans
 from memory.supersede.asks import Asked, answers, asked
-from memory.supersede.decide import ASKED, Limits, kind_of, replaces, who_of
-from memory.supersede.people import ratio_of, same_people, weighty_of
 from memory.supersede.reading import Reading
+from memory.supersede.signs import Signs, Sought, signs, strange
+from memory.supersede.signs import sought as signs_sought
 from memory.supersede.topics import shared, topics
 from memory.supersede.when import Kind, When, asking
-from memory.supersede.words import stem, stems
+from memory.supersede.words import PLAIN, stem, stems
 
 _WHEN = re.compile(
     r"\b(?:when|what\s+time|which\s+day|what\s+day|on\s+which|on\s+what|which\s+evening)\b", re.I
@@ -31,25 +30,23 @@ _HOW_MUCH = re.compile(
     re.I,
 )
 _YES_NO = re.compile(r"^(?:do|does|did|am|is|are|was|were|can|may|have|has|will|should)\b", re.I)
-_NOT = Cue(
-    r"\b(?:no|not|never|n't|don't|doesn't|isn't|aren't|can't|cannot|stopped|quit|gave\s+up|gone\s+off|hates?|scared|afraid|dislikes?"
-    r"|any\s?more|off|cancelled|sold|without|died|left|lost|paid|ditched|given\s+up|split|broke\s+up|called\s+off|fight|refuse[sd]?)\b"
-)
 _WORD = re.compile(r"[a-zà-ÿ'-]+")
 _MOMENTS = frozenset({"weekday", "clock", "date"})
 _AMOUNTS = frozenset({"money", "phone", "measure", "count", "code", "grade"})
 _COUNTED = frozenset({"age", "number", "dose"})
 
 ANSWER = (
-    "near", "below_nearest", "covers", "states", "idle", "own", "strange", "named", "kind", "past", "planned", "after",
-    "topic", "topics",
+    "near", "below_nearest", "states", "own", "strange", "named", "kind", "after", "topic", "whose", "nobodys", "others",
+    "leads_self", "only_self", "who", "where", "counted", "cues", "ended", "long",
 )  # fmt: skip
 REPLACE = (
-    "near_both", "near_earlier", "near_later", "nearer", "ratio", "shared", "asked_of_both", "asked_lost", "values", "updates",
-    "corrects", "adds", "ended", "left", "people", "same_people", "names", "verdict", "name_lost", "slot", "late", "gap",
-    "near_product", "asked_of_later", "earlier_states", "later_states", "kinds", "topic", "flip", "flip_asked", "topic_later",
-    "topic_gain", "negative",
+    "near_both", "near_earlier", "near_later", "gap", "values", "kinds", "asked_of_later", "earlier_states",
+    "later_states", "topic_later", "shared", "rare", "bridge", "bridge_cues", "name", "bridge_name", "name_asked", "cues",
+    "cues_near", "numbers_cues", "now", "turned", "shifted", "righted", "newest",
 )  # fmt: skip
+# Of what many of the candidates share nothing follows.
+_RARE_MAX = 2
+_SOON_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,8 @@ class Query:
     words: frozenset[str]
     topics: Mapping[str, float]
     named: tuple[str, ...]
+    sought: Sought
+    yes_no: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Answer:
     topics: Mapping[str, float]
     words: frozenset[str]
     states: bool
-    negative: bool
+    signs: Signs
 
 
 def timeless(query: str, now: datetime) -> str:
@@ -94,10 +93,19 @@ def question(query: str, when: When, now: datetime) -> Query:
     bare = timeless(query, now) if when.kind is Kind.AT else query
     asks = asked(query)
     named = tuple(sorted(who for who in asks.about if who != SELF))
-    return Query(query, when, asks, frozenset(stems(bare)), _matters(bare), named)
+    return Query(
+        query,
+        when,
+        asks,
+        frozenset(stems(bare)),
+        _matters(bare),
+        named,
+        signs_sought(query),
+        bool(_YES_NO.search(query)),
+    )
 
 
-def answer(reading: Reading, near: float, asks: Asked) -> Answer:
+def answer(reading: Reading, text: str, near: float, asks: Asked) -> Answer:
     """Return what one memory brings to a question."""
     return Answer(
         reading,
@@ -105,19 +113,20 @@ def answer(reading: Reading, near: float, asks: Asked) -> Answer:
         _matters(reading.text),
         reading.topic | reading.names,
         any(answers(asks, fact) for fact in reading.facts),
-        bool(_NOT.search(reading.text)),
+        signs(text),
     )
 
 
 def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
     """Return the features of a memory as an answer, in the order of `ANSWER`."""
-    reading = each.reading
+    reading, seen, sought_ = each.reading, each.signs, query.sought
+    new = bool(seen.names - sought_.words)
+    whose = sought_.whose
+    met = len(whose & seen.words)
     return [
         each.near,
         each.near - nearest,
-        len(query.words & each.words) / max(1, len(query.words)),
         float(each.states),
-        float(reading.silent),
         float(SELF in query.asks.about and SELF in reading.people),
         float(
             query.asks.about == frozenset({SELF})
@@ -126,69 +135,84 @@ def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
         ),
         float(bool(query.named) and all(_speaks_of(reading, who) for who in query.named)),
         _kind(query.text, reading),
-        float(reading.past),
-        float(reading.planned),
-        _after(query.when, reading),
+        float(begins_after(query.when, reading)),
         shared(query.topics, each.topics),
-        len(query.topics.keys() & each.topics.keys()) / max(1, len(query.topics)),
+        met / len(whose) if whose else 0.0,
+        float(bool(whose) and not met),
+        float(strange(sought_, seen)),
+        float(sought_.mine and seen.leads_self),
+        float(sought_.strangers and seen.leads_self and not met),
+        _met(sought_.who, new),
+        _met(sought_.where, new or seen.placed),
+        _met(sought_.counted, bool(seen.numbers)),
+        float(seen.cues),
+        float(seen.ended and query.yes_no),
+        math.log1p(len(seen.words)),
     ]
 
 
 def replaced_by(
-    query: Query, earlier: Answer, later: Answer, limits: Limits = ASKED
+    query: Query,
+    earlier: Answer,
+    later: Answer,
+    common: Mapping[str, int],
+    newest: bool,
 ) -> list[float]:
-    """Return the features of one memory having replaced another in this question, in the order of `REPLACE`."""
-    old, new = earlier.reading, later.reading
-    common = old.topic & new.topic
-    words = max(1, len(query.words))
-    near = min(earlier.near, later.near)
-    lost = any(_speaks_of(old, who) for who in query.named) and not any(
-        _speaks_of(new, who) for who in query.named
-    )
-    other_values = any(
-        kind in old.values and not values & old.values[kind] for kind, values in new.values.items()
-    )
-    one_slot = any(
-        kind_of(one) == kind_of(two) and who_of(one) == who_of(two)
-        for one in old.facts
-        for two in new.facts
-    )
-    flip = earlier.negative != later.negative
+    """Return the features of one memory having replaced another in this question, in the order of `REPLACE`.
+
+    `common` says how many of the candidates have a stem, `newest` that none of them is later than the later one.
+    """
+    old, new, was, is_ = earlier.reading, later.reading, earlier.signs, later.signs
+    asked_words = query.sought.words
+    bridge = min(2, len(_bridge(was, is_) - asked_words))
+    name = float(bool(is_.names - was.names - asked_words))
+    dist = (was.stems & is_.stems) - query.words
+    days = max(0, (new.said_at - old.said_at).days)
     return [
-        near,
+        min(earlier.near, later.near),
         earlier.near,
         later.near,
-        later.near - earlier.near,
-        ratio_of(new, old, common) if common else 0.0,
-        float(min(3, len(weighty_of(common, new, old)))),
-        len(query.words & earlier.words & later.words) / words,
-        len((query.words & earlier.words) - later.words) / words,
-        float(other_values),
-        float(new.updates),
-        float(new.corrects),
-        float(new.adds),
-        float(bool(new.ended & earlier.words)),
-        float(bool(new.left & earlier.words)),
-        float(same_people(new, old)),
-        float(old.people == new.people),
-        float(bool(old.names & new.names)),
-        float(replaces(new, old, near, limits) is not None),
-        float(lost),
-        float(one_slot),
-        float(new.past or new.silent),
-        math.log1p(max(0, (new.said_at - old.said_at).days)) / 7,
-        near * later.near,
-        len(query.words & later.words) / words,
+        math.log1p(days) / 7,
+        float(
+            any(
+                kind in old.values and not values & old.values[kind]
+                for kind, values in new.values.items()
+            )
+        ),
+        float(bool(old.values.keys() & new.values.keys())),
+        len(query.words & later.words) / max(1, len(query.words)),
         float(earlier.states),
         float(later.states),
-        float(bool(old.values.keys() & new.values.keys())),
-        shared(earlier.topics, later.topics),
-        float(flip),
-        float(flip and bool(_YES_NO.search(query.text))),
         shared(query.topics, later.topics),
-        shared(query.topics, later.topics) - shared(query.topics, earlier.topics),
-        float(later.negative),
+        float(min(3, len(dist))),
+        float(min(2, sum(common.get(word, 0) <= _RARE_MAX for word in dist))),
+        float(bridge),
+        float(bridge * min(2, is_.cues)),
+        name,
+        bridge * name,
+        name * query.sought.who,
+        float(min(3, is_.cues)),
+        is_.cues * later.near,
+        is_.cues * float(bool(was.numbers) and not is_.numbers <= was.numbers),
+        float(is_.now),
+        float(is_.turned),
+        float(is_.shifted),
+        float(is_.righted and days < _SOON_DAYS),
+        float(newest),
     ]
+
+
+def _bridge(was: Signs, is_: Signs) -> frozenset[str]:
+    """Return the names by which the later memory takes the earlier one up, also where they are written small."""
+    found = (was.names & is_.stems) | (is_.names & was.stems) | (was.names & is_.names)
+    if was.first in is_.words and was.first not in PLAIN:
+        found |= {was.first}
+    return found
+
+
+def _met(wanted: bool, there: bool) -> float:
+    """Return 1 where there is what is wanted, -1 where it is missing, and 0 where it is not wanted."""
+    return (1.0 if there else -1.0) if wanted else 0.0
 
 
 def _matters(text: str) -> dict[str, float]:
@@ -216,10 +240,10 @@ def _kind(query: str, reading: Reading) -> float:
     return 0.0
 
 
-def _after(when: When, reading: Reading) -> float:
+def begins_after(when: When, reading: Reading) -> bool:
     """Say whether a memory speaks of a time after the one asked about."""
     if when.kind is not Kind.AT or when.until is None:
-        return 0.0
+        return False
     starts = [fact.valid_from for fact in reading.facts if fact.valid_from is not None]
     since = min(starts) if starts else (None if reading.past else reading.said_at)
-    return float(since is not None and since >= when.until)
+    return since is not None and since >= when.until

@@ -2,7 +2,7 @@
 
 1. The best are read. What states as a fact what is asked, is of the kind asked for, and is about whom is asked,
    answers better than what is merely near; what is only asked, supposed or quoted answers worse.
-2. Among them, what replaced something takes its place, marked or not: here the question is the common topic.
+2. Among them, what replaced something takes its place, marked or not: here the question is the common topic (worth.py).
 3. Scores are handed out anew in that order, so that they still mean what they meant: nothing is added or lost.
 
 Turns of a conversation among others keep the order in which they were found: they answer by what stands around them.
@@ -11,14 +11,15 @@ Turns of a conversation among others keep the order in which they were found: th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from memory.facts.subjects import is_self
 from memory.supersede.evidence import Answer, answer, question
-from memory.supersede.reading import read
+from memory.supersede.reading import Reading, read
 from memory.supersede.resolve import STEP, Standing, resolve
 from memory.supersede.when import When, asking
 from memory.supersede.worth import worths
@@ -43,50 +44,67 @@ class Found:
     thread: str | None = None
 
 
-def settle(query: str, found: Sequence[Found], now: datetime) -> tuple[list[Standing], When]:
-    """Return the candidates, best first, and the time the question is about. Every candidate comes back once."""
+def settle(
+    query: str,
+    found: Sequence[Found],
+    now: datetime,
+    readings: Mapping[UUID, Reading] = MappingProxyType({}),
+) -> tuple[list[Standing], When]:
+    """Return the candidates, best first, and the time the question is about. Every candidate comes back once.
+
+    `readings` are what `reading_of` returned for some of them before.
+    """
     when = asking(query, now)
     ordered = sorted(found, key=lambda each: (-each.score, each.id))
-    chosen = _chosen(ordered)
-    placed = _placed(query, chosen, when, now) if chosen else []
+    best = chosen(ordered)
+    placed = _placed(query, best, when, now, readings) if best else []
     taken = {standing.id for standing in placed}
     rest = [_standing(each) for each in ordered if each.id not in taken]
     return resolve([*placed, *rest], when), when
 
 
-def _chosen(ordered: Sequence[Found]) -> list[Found]:
-    """Return what is worth reading; nothing in a conversation of others, or where no nearness is known."""
+def reading_of(found: Found) -> Reading:
+    """Return what a candidate says."""
+    return read(found.text, found.speaker, found.said_at)
+
+
+def chosen(ordered: Sequence[Found]) -> list[Found]:
+    """Return what is worth reading of the candidates, best first; nothing in a conversation of others, or where no nearness is known."""
     best = ordered[:BEST_MAX]
     if any(each.thread is not None and not is_self(each.speaker) for each in best):
         return []
     near = [each for each in ordered if each.cosine is not None]
     near.sort(key=lambda each: (-(each.cosine or 0.0), each.id))
-    chosen = {each.id: each for each in [*best, *near[:NEAREST_MAX]] if each.cosine is not None}
+    worthy = {each.id: each for each in [*best, *near[:NEAREST_MAX]] if each.cosine is not None}
     by_id = {each.id: each for each in ordered}
     # A dictionary keeps its order, and grows here while what it gains is looked at in turn.
-    waiting = list(chosen.values())
-    while waiting and len(chosen) < READ_MAX:
+    waiting = list(worthy.values())
+    while waiting and len(worthy) < READ_MAX:
         after = waiting.pop(0).superseded_by
-        if after is not None and after in by_id and after not in chosen:
-            chosen[after] = by_id[after]
+        if after is not None and after in by_id and after not in worthy:
+            worthy[after] = by_id[after]
             waiting.append(by_id[after])
-    return list(chosen.values())
+    return list(worthy.values())
 
 
-def _placed(query: str, chosen: Sequence[Found], when: When, now: datetime) -> list[Standing]:
-    """Return the chosen in the order in which they answer, with the scores that they had among them."""
+def _placed(
+    query: str,
+    best: Sequence[Found],
+    when: When,
+    now: datetime,
+    readings: Mapping[UUID, Reading],
+) -> list[Standing]:
+    """Return the best in the order in which they answer, with the scores that they had among them."""
     asked = question(query, when, now)
     seen = [
-        answer(
-            read(each.text, each.speaker, each.said_at), each.text, each.cosine or 0.0, asked.asks
-        )
-        for each in chosen
+        answer(readings.get(each.id) or reading_of(each), each.text, each.cosine or 0.0, asked.asks)
+        for each in best
     ]
     standings = [
         replace(_standing(each, how), score=worth)
-        for each, how, worth in zip(chosen, seen, worths(asked, seen), strict=True)
+        for each, how, worth in zip(best, seen, worths(asked, seen), strict=True)
     ]
-    scores = sorted((each.score for each in chosen), reverse=True)
+    scores = sorted((each.score for each in best), reverse=True)
     placed: list[Standing] = []
     ceiling = math.inf
     for score, standing in zip(scores, resolve(standings, when), strict=True):

@@ -13,6 +13,7 @@ _PAST = re.compile(
     r"\b(?:did|was|were|had|used|wasn't|didn't|weren't|hadn't|lived|worked|drove|studied|was\s+\w+ing)\b",
     re.I,
 )
+_PRESENT = re.compile(r"\b(?:am|is|are|do|does|have|has|will|can)\b|\w'(?:s|m|re|ve|ll)\b", re.I)
 _BEFORE = re.compile(
     r"\b(?:before|previously|previous|formerly|former|used\s+to|use\s+to|earlier|prior|last\s+time|in\s+the\s+past|back\s+then|until\s+recently|no\s+longer)\b",
     re.I,
@@ -50,7 +51,7 @@ NOW = When(Kind.NOW)
 
 def asking(query: str, now: datetime) -> When:
     """Return what time `query` is about, read at `now`. A named time counts only in a question about the past."""
-    past = bool(_PAST.search(query))
+    past = bool(_PAST.search(query)) or not _PRESENT.search(query)
     named = [span for span in spans(query, now) if span.since < now]
     if past and named:
         span = max(named, key=lambda each: each.since - each.until)
