@@ -14,7 +14,7 @@ from memory.supersede.decide import replaces
 from memory.supersede.evidence import sought
 from memory.supersede.plan import BY_PERSON, BY_RULE, Clear, Known, Mark, Set, bears, plan
 from memory.supersede.reading import Reading, read
-from memory.supersede.readings import QUIET_MAX, READINGS_MAX, Readings
+from memory.supersede.readings import KEPT_SECONDS, QUIET_MAX, READINGS_MAX, Readings
 from memory.supersede.resolve import Standing, resolve
 from memory.supersede.settle import Found, settle
 from memory.supersede.when import NOW, Kind, When, asking
@@ -187,6 +187,10 @@ def test_what_bears_nothing_neither_replaces_nor_is_replaced(
         assert plan(both[0], [both[1]], {}) == plan(both[1], [both[0]], {}) == []
 
 
+def sizes(kept: Readings) -> list[int]:
+    return sorted(len(each) for each in vars(kept).values() if isinstance(each, dict))
+
+
 def test_readings_are_those_of_the_text_and_never_more_than_there_is_room_for() -> None:
     kept = Readings()
     for number in range(READINGS_MAX + 10):
@@ -194,7 +198,23 @@ def test_readings_are_those_of_the_text_and_never_more_than_there_is_room_for() 
         assert kept.of(text, None, START, turn=False) == read(text, None, START)
     for number in range(QUIET_MAX + 10):
         assert kept.of(f"What a day, {number}!", "Ana", START, turn=True) is None
-    assert sorted(len(each) for each in vars(kept).values()) == [READINGS_MAX, QUIET_MAX]
+    assert sizes(kept) == [READINGS_MAX, QUIET_MAX]
+
+
+def test_what_was_read_is_kept_no_longer_than_it_is_used() -> None:
+    moment = [0.0]
+    kept = Readings(lambda: moment[0])
+    for text in ("I live in Porto.", "I moved to Lisbon.", "What a day!"):
+        kept.of(text, None, START, turn=True)
+    moment[0] = KEPT_SECONDS - 1
+    kept.of("I live in Porto.", None, START, turn=True)
+    moment[0] = KEPT_SECONDS + 1
+    kept.forget()
+    assert sizes(kept) == [0, 1]
+    assert "Lisbon" not in repr(vars(kept))
+    moment[0] += KEPT_SECONDS
+    kept.forget()
+    assert sizes(kept) == [0, 0]
 
 
 def test_a_reading_is_of_who_said_it_and_when_and_to_whom() -> None:

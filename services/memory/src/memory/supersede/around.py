@@ -57,11 +57,11 @@ class Surroundings:
 
     def __init__(self, shelf: PlainShelf) -> None:
         self._shelf = shelf
-        self._readings = Readings()
+        self.readings = Readings()
 
     def asks(self, entry: Entry, marked: bool) -> Asked | None:
         """Return a memory as one that is to be compared; None where nothing could come of it."""
-        reading = self._readings.of(
+        reading = self.readings.of(
             entry.text, entry.speaker, entry.happened_at, turn=_is_turn(entry)
         )
         if reading is None and not marked:
@@ -128,7 +128,7 @@ class Surroundings:
         for each in others:
             if each.id == asked.entry.id:
                 continue
-            reading = self._readings.of(
+            reading = self.readings.of(
                 each.text, each.speaker, each.said_at, turn=each.turn or asked.known.turn
             )
             if reading is not None:
@@ -137,7 +137,7 @@ class Surroundings:
                 )
 
     def _known(self, entry: Entry) -> Known:
-        reading = self._readings.whole(entry.text, entry.speaker, entry.happened_at)
+        reading = self.readings.whole(entry.text, entry.speaker, entry.happened_at)
         return Known(entry.id, entry.tier, reading, entry.created_at, turn=_is_turn(entry))
 
 

@@ -6,6 +6,7 @@ transaction of its own, and nobody waits for more than that.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,6 +19,7 @@ from memory.library import Library, now
 from memory.supersede import store
 from memory.supersede.around import PLAIN_TIERS, Asked, Surroundings, about
 from memory.supersede.plan import BY_RULE, Clear, Set, plan
+from memory.supersede.readings import KEPT_SECONDS
 from memory.writing.store import PLAIN
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Supersession:
         self._models = models
         self._enabled = enabled
         self._surroundings = Surroundings(library.plain)
+        self._tidying: asyncio.TimerHandle | None = None
 
     async def __call__(self, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]) -> None:
         """Decide about each of the memories in turn. Raises DataUnavailable."""
@@ -47,6 +50,7 @@ class Supersession:
             return
         model = await self._models.active()
         marked = cleared = done = 0
+        self._tidy()
         # What was found for the next ones, when one before them ended the transaction.
         ready: dict[UUID, Asked] = {}
         while done < len(memory_ids):
@@ -57,6 +61,15 @@ class Supersession:
         if marked or cleared:
             async with self._shelf.pool.own() as conn:
                 await PLAIN.tally(conn, superseded=marked, unsuperseded=cleared)
+
+    def _tidy(self) -> None:
+        """Drop what was read too long ago, now, and again when nothing more was asked meanwhile."""
+        self._surroundings.readings.forget()
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._tidying = asyncio.get_running_loop().call_later(
+            2 * KEPT_SECONDS, self._surroundings.readings.forget
+        )
 
     async def _some(
         self,
