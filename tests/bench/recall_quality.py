@@ -22,12 +22,13 @@ from contracts.tiers import Tier
 from memory.finding import Candidate, Corpus
 from memory.index.search import AROUND
 from memory.recall.evidence import FEATURES, weigh
-from memory.recall.question import read
+from memory.recall.question import Question, read
 from memory.recall.recall import CANDIDATES
 
 from .dialogues import TRAP, Asked, Dialogue, Tally, by_words
 
-SHOWN = ("sessions", "one thread", "no thread")
+# How a dialogue is shown, and how much a question counts there: sessions as threads is how clients are told to write.
+SHOWN = {"sessions": 3.0, "one thread": 1.0, "no thread": 1.0}
 ASKED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 # What an arm found may not count against a memory: these weights are never negative.
 FOUND_BY = frozenset(FEATURES[: FEATURES.index("asks")])
@@ -48,17 +49,18 @@ class Material:
 
 @dataclass(frozen=True)
 class Case:
-    """One question: the places of its candidates, and the evidence for each."""
+    """One question: the places of its candidates, the evidence for each, and how much the question counts."""
 
     question: Asked
     places: Matrix
     evidence: Matrix
+    share: float
 
 
-def bare_questions(dialogue: Dialogue) -> list[str]:
-    """Return the questions as they are searched for."""
+def read_questions(dialogue: Dialogue) -> list[Question]:
+    """Return the questions as recall reads them."""
     speakers = sorted({turn.speaker for turn in dialogue.turns})
-    return [read(each.text, speakers, ASKED_AT).bare for each in dialogue.questions]
+    return [read(each.text, speakers, ASKED_AT) for each in dialogue.questions]
 
 
 def cases(material: Material, shown: str) -> list[Case]:
@@ -94,7 +96,8 @@ def cases(material: Material, shown: str) -> list[Case]:
         ]
         question = read(asked.text, speakers, ASKED_AT)
         evidence = np.asarray(weigh(question, candidates, corpus), dtype=np.float32)
-        found.append(Case(asked, np.asarray(places), evidence))
+        share = SHOWN[shown] * (TRAP_SHARE if asked.category == TRAP else 1.0)
+        found.append(Case(asked, np.asarray(places), evidence, share))
     return found
 
 
@@ -145,8 +148,9 @@ def learn(told: Sequence[Case]) -> Matrix:
         size = len(case.places)
         features[number, :size] = case.evidence / spread
         right[number, :size], absent[number, :size] = _right(case), False
-    share = np.where([case.question.category == TRAP for case in told], TRAP_SHARE, 1.0)
-    share = (right / right.sum(1, keepdims=True)) * share[:, None]
+    shares = np.array([case.share for case in told])
+    shares *= len(told) / shares.sum()
+    share = (right / right.sum(1, keepdims=True)) * shares[:, None]
     bound = np.array([name in FOUND_BY for name in FEATURES])
     weights = np.zeros(len(FEATURES))
     pace, size = np.zeros_like(weights), np.zeros_like(weights)

@@ -30,7 +30,7 @@ from kit.testing.data import start_postgres
 from .dialogues import Dialogue, Tally, by_words, dialogues, where
 from .memory_corpus import embed
 from .memory_house import ROOT, House, address, open_house
-from .recall_quality import Material, bare_questions, leave_one_out
+from .recall_quality import Material, leave_one_out, read_questions
 from .report import percentile, record
 
 pytestmark = [
@@ -144,13 +144,13 @@ def test_weights_are_learned_on_dialogues_that_they_are_not_read_on(house: House
     materials: list[Material] = []
     for dialogue in dialogues():
         texts = [turn.text for turn in dialogue.turns]
-        asked = bare_questions(dialogue)
-        terms = _lexemes(house, [*texts, *asked])
+        asked = read_questions(dialogue)
+        terms = _lexemes(house, [*texts, *(each.bare for each in asked)])
         materials.append(
             Material(
                 dialogue,
                 embed(house.embedder, texts),
-                embed(house.embedder, asked),
+                embed(house.embedder, [each.spoken for each in asked]),
                 terms[: len(texts)],
                 [list(each) for each in terms[len(texts) :]],
             )

@@ -33,6 +33,44 @@ def test_names_of_speakers_are_found_and_taken_out(text: str, bare: str, named: 
     assert question.named == named
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken", "meant"),
+    [
+        ("What did Caroline research?", "What did I research?", {"caroline"}),
+        ("what does caroline's dog eat", "what does my dog eat", {"caroline"}),
+        ("Has Caroline met Ana Silva's boss?", "have I met your boss?", {"caroline"}),
+        ("Where is Caroline with her kids?", "Where am I with my kids?", {"caroline"}),
+        ("Is she sure that Caroline has it?", "am I sure that I have it?", {"caroline"}),
+        ("What does Ana think of Caroline's plan?", "What do I think of your plan?", "ana"),
+        ("What did Ana Silva hurt herself with?", "What did I hurt myself with?", "ana"),
+        ("What do Caroline and Ana like?", "What do we like?", set()),
+        ("Where were both Ana and Caroline?", "Where were we?", set()),
+        ("What did Caroline tell me?", "What did tell me?", {"caroline"}),
+        ("Caroline?", "Caroline?", {"caroline"}),
+        ("Where does Anna live?", "Where does Anna live?", set()),
+        ("What did she paint?", "What did she paint?", set()),
+    ],
+)
+def test_a_question_is_embedded_as_the_one_it_is_about_would_put_it(
+    text: str, spoken: str, meant: set[str] | str
+) -> None:
+    question = read(text, SPEAKERS, ASKED)
+    assert question.spoken.casefold() == spoken.casefold()
+    assert question.meant == ({"dr. ana silva"} if meant == "ana" else meant)
+
+
+def test_of_two_with_one_name_neither_is_meant() -> None:
+    question = read("What did Ana say?", ["Ana Silva", "Ana Costa"], ASKED)
+    assert question.concerns("Ana Silva") == question.concerns("Ana Costa") == 0
+    assert read("What did Ana Costa say?", ["Ana Silva", "Ana Costa"], ASKED).concerns("Ana Costa")
+
+
+def test_of_two_who_are_named_the_one_who_acts_is_meant() -> None:
+    question = read("What did Caroline say about Ana?", SPEAKERS, ASKED)
+    assert question.concerns("Caroline") == 1
+    assert question.concerns("Dr. Ana Silva") == 0
+
+
 def test_only_speakers_of_this_person_are_names() -> None:
     assert read("Where does Anna live?", ["Caroline"], ASKED).bare == "Where does Anna live?"
 
@@ -44,7 +82,7 @@ def test_a_turn_of_the_one_who_is_named_is_what_was_asked_for() -> None:
     assert question.concerns(None) == 0
 
 
-def test_of_two_who_are_named_neither_is_meant_more() -> None:
+def test_of_two_who_do_it_together_neither_is_meant_more() -> None:
     question = read("What do Caroline and Ana share?", SPEAKERS, ASKED)
     assert question.concerns("Caroline") == question.concerns("Dr. Ana Silva") == 0
 
@@ -102,6 +140,8 @@ def test_any_text_can_be_read(text: str, speakers: list[str]) -> None:
     assert question.text == text
     # What is searched for is never nothing where there was something.
     assert question.bare.strip() or not text.strip()
+    assert question.spoken.strip() or not text.strip()
+    assert question.meant <= question.named
 
 
 def test_who_speaks_is_read_from_texts_that_begin_alike_and_from_no_heading() -> None:

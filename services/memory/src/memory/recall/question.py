@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.facts.times import Span, spans
+from memory.recall import voice
+from memory.recall.voice import Mention
 
 # Who speaks in a conversation without being called by a name.
 ROLES = frozenset({"user", "me", "human", "self"})
@@ -60,13 +62,16 @@ class Question:
     """A question as it was read.
 
     `bare` is the question without the names of those who speak in the memories: what somebody said seldom holds their
-    name, so that the name would draw the search to the turns that merely call them. `named` are those speakers,
-    `mine` says that the asker asks about themselves.
+    name, so that the name would draw the search to the turns that merely call them. `spoken` is what is embedded: the
+    question as whoever it is about would put it. `named` are those speakers, `meant` is the one whose words are asked
+    for, `mine` says that the asker asks about themselves.
     """
 
     text: str
     bare: str
+    spoken: str = ""
     named: frozenset[str] = frozenset()
+    meant: frozenset[str] = frozenset()
     mine: bool = False
     when: Span | None = None
     phrase: str = ""
@@ -76,8 +81,7 @@ class Question:
         """Return how much what this one said is what was asked for, 0..1."""
         if self.named:
             who = speaker_of(speaker, text)
-            # Of two who are named neither is meant more than the other.
-            return float(len(self.named) == 1 and who is not None and folded(who) in self.named)
+            return float(who is not None and folded(who) in self.meant)
         # The asker's own words stand without a speaker, or under a role.
         return 0.5 * (self.mine and (speaker is None or folded(speaker) in ROLES))
 
@@ -92,14 +96,27 @@ def folded(name: str) -> str:
 
 def read(text: str, speakers: Iterable[str], asked_at: datetime) -> Question:
     """Return what `text` asks, said at `asked_at` among memories of these speakers."""
-    named, bare = _without_names(text, speakers)
+    mentions = _mentions(text, speakers)
+    named = frozenset(name for mention in mentions for name in mention.names)
+    bare = voice.bare(text, mentions) if mentions else text
+    if not _WORD.search(bare):
+        # A question that is nothing but a name is searched for as it is.
+        bare, mentions = text, []
+    # Who asks about themselves too already has the "I" of the question.
+    told = voice.spoken(text, mentions) if mentions and not _MINE.search(text) else bare
     found = spans(text, asked_at)
     when = found[0] if len(found) == 1 else _between(text, found)
     phrase = text[when.start : when.end] if when else ""
     return Question(
         text=text,
         bare=bare,
+        spoken=told,
         named=named,
+        meant=voice.meant(text, mentions)
+        if mentions
+        else named
+        if len(named) == 1
+        else frozenset(),
         mine=not named and bool(_MINE.search(text)),
         when=when,
         phrase=phrase,
@@ -163,7 +180,8 @@ def _nameless_year(phrase: str) -> bool:
     return not relative and not _YEAR.search(phrase)
 
 
-def _without_names(text: str, speakers: Iterable[str]) -> tuple[frozenset[str], str]:
+def _mentions(text: str, speakers: Iterable[str]) -> list[Mention]:
+    """Return where speakers are named, in order; the parts of one name are one mention."""
     parts: dict[str, set[str]] = {}
     for speaker in speakers:
         name = folded(speaker)
@@ -173,31 +191,28 @@ def _without_names(text: str, speakers: Iterable[str]) -> tuple[frozenset[str], 
             if len(part) > 1:
                 parts.setdefault(part, set()).add(name)
     if not parts:
-        return frozenset(), text
-    spoken = text == text.lower()
-    named: set[str] = set()
-    kept: list[str] = []
-    end = 0
+        return []
+    lowered = text == text.lower()
+    found: list[Mention] = []
     for place, match in enumerate(_WORD.finditer(text)):
         word = match.group()
         key = word.casefold()
-        if key not in parts or not _is_name(word, key, place, spoken):
+        if key not in parts or not _is_name(word, key, place, lowered):
             continue
-        named |= parts[key]
-        kept.append(text[end : match.start()])
-        end = match.end()
-        if text[end : end + 2] in ("'s", "’s"):
-            end += 2
-    kept.append(text[end:])
-    bare = " ".join(" ".join(kept).split())
-    # A question that is nothing but a name is searched for as it is.
-    return frozenset(named), bare if _WORD.search(bare) else text
+        start, names = match.start(), frozenset(parts[key])
+        owns = text[match.end() : match.end() + 2] in ("'s", "’s")
+        last = found[-1] if found else None
+        if last and not last.owns and not text[last.end : start].strip() and last.names & names:
+            start, names = last.start, last.names & names
+            found.pop()
+        found.append(Mention(start, match.end() + 2 * owns, names, owns))
+    return found
 
 
-def _is_name(word: str, key: str, place: int, spoken: bool) -> bool:
+def _is_name(word: str, key: str, place: int, lowered: bool) -> bool:
     if key in _WORDS_TOO:
         return place > 0 and word[0].isupper()
-    return spoken or word[0].isupper()
+    return lowered or word[0].isupper()
 
 
 def at(question: Question, newest: datetime | None) -> tuple[datetime, datetime] | None:

@@ -211,7 +211,7 @@ class Recall:
 
 def _sought(asking: Asking) -> str:
     """Return what is embedded of the question."""
-    wanted = asking.question.bare
+    wanted = asking.question.spoken
     if asking.question.named:
         # A turn of talk has its own time beside it, and there the words of the date do no harm.
         return wanted
