@@ -79,6 +79,13 @@ def test_a_time_of_validity_is_read_relative_to_when_it_was_said() -> None:
     assert span.valid_to == datetime(2020, 1, 1, tzinfo=UTC)
 
 
+def test_what_holds_from_a_month_holds_from_the_nearest_such_month() -> None:
+    (ahead,) = facts("I'm a project manager from July.")
+    assert ahead.valid_from == datetime(2026, 7, 1, tzinfo=UTC)
+    (behind,) = facts("I'm a project manager from May.")
+    assert behind.valid_from == datetime(2026, 5, 1, tzinfo=UTC)
+
+
 def test_a_named_speaker_is_the_one_who_says_i() -> None:
     (fact,) = extract("I live in Porto.", "Caroline", SAID_AT)
     assert fact.subject == "Caroline"

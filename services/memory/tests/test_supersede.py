@@ -236,6 +236,8 @@ def test_a_reading_is_of_who_said_it_and_when_and_to_whom() -> None:
         ("Where do I live?", Kind.NOW),
         ("Where did I live in March 2025?", Kind.AT),
         ("Where was I living last year?", Kind.AT),
+        ("which company insured my car in 2025", Kind.AT),
+        ("And in September 2025, how much?", Kind.AT),
         ("When is Tom's birthday in June?", Kind.NOW),
         ("Where did I live before?", Kind.BEFORE),
         ("Who did I use to work for?", Kind.BEFORE),

@@ -74,8 +74,10 @@ def validity(clause: Clause, said_at: datetime) -> tuple[datetime | None, dateti
             )
             if clause.mood is Mood.PAST:
                 until = span.until
-        elif word in ("since", "from", "starting", "of", "after"):
+        elif word in ("since", "after"):
             since = span.since
+        elif word in ("from", "starting", "of"):
+            since = _nearer(text, span, said_at)
         elif clause.mood is Mood.PAST:
             since, until = span.since, min(span.until, said_at)
         elif _CHANGED.search(text) and since is None:
@@ -86,6 +88,14 @@ def validity(clause: Clause, said_at: datetime) -> tuple[datetime | None, dateti
     if since is not None and until is not None and until <= since:
         until = since + timedelta(days=1)
     return since, until
+
+
+def _nearer(text: str, span: Span, said_at: datetime) -> datetime:
+    """Return the beginning of a span, of two years that it may be in the nearer: "from February", said in January."""
+    again = next(
+        (each for each in spans(text, said_at, True) if each.start == span.start), span
+    ).since
+    return min(span.since, again, key=lambda each: abs(each - said_at))
 
 
 def _word_before(text: str, span: Span) -> str:

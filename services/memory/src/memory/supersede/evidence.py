@@ -42,7 +42,8 @@ ANSWER = (
 REPLACE = (
     "near_both", "near_earlier", "near_later", "gap", "values", "kinds", "asked_of_later", "earlier_states",
     "later_states", "topic_later", "shared", "rare", "bridge", "bridge_cues", "name", "bridge_name", "name_asked", "cues",
-    "cues_near", "numbers_cues", "now", "turned", "shifted", "righted", "newest",
+    "cues_near", "numbers_cues", "now", "turned", "shifted", "righted", "newest", "lacks", "stranger", "lost", "then",
+    "after",
 )  # fmt: skip
 # Of what many of the candidates share nothing follows.
 _RARE_MAX = 2
@@ -73,6 +74,13 @@ class Answer:
     words: frozenset[str]
     states: bool
     signs: Signs
+    # Of the kinds of answer that are asked for: 1 where it has one, -1 where it has none, 0 where none is asked for.
+    who: float
+    where: float
+    counted: float
+    whose: float
+    strange: bool
+    after: bool
 
 
 def timeless(query: str, now: datetime) -> str:
@@ -105,24 +113,29 @@ def question(query: str, when: When, now: datetime) -> Query:
     )
 
 
-def answer(reading: Reading, text: str, near: float, asks: Asked) -> Answer:
+def answer(reading: Reading, text: str, near: float, query: Query) -> Answer:
     """Return what one memory brings to a question."""
+    seen, wanted = signs(text), query.sought
+    new = bool(seen.names - wanted.words)
     return Answer(
         reading,
         near,
         _matters(reading.text),
         reading.topic | reading.names,
-        any(answers(asks, fact) for fact in reading.facts),
-        signs(text),
+        any(answers(query.asks, fact) for fact in reading.facts),
+        seen,
+        who=_met(wanted.who, new),
+        where=_met(wanted.where, new or seen.placed),
+        counted=_met(wanted.counted, bool(seen.numbers or reading.values)),
+        whose=len(wanted.whose & seen.words) / len(wanted.whose) if wanted.whose else 0.0,
+        strange=strange(wanted, seen),
+        after=_begins_after(query.when, reading),
     )
 
 
 def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
     """Return the features of a memory as an answer, in the order of `ANSWER`."""
-    reading, seen, sought_ = each.reading, each.signs, query.sought
-    new = bool(seen.names - sought_.words)
-    whose = sought_.whose
-    met = len(whose & seen.words)
+    reading, seen, wanted = each.reading, each.signs, query.sought
     return [
         each.near,
         each.near - nearest,
@@ -135,16 +148,16 @@ def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
         ),
         float(bool(query.named) and all(_speaks_of(reading, who) for who in query.named)),
         _kind(query.text, reading),
-        float(begins_after(query.when, reading)),
+        float(each.after),
         shared(query.topics, each.topics),
-        met / len(whose) if whose else 0.0,
-        float(bool(whose) and not met),
-        float(strange(sought_, seen)),
-        float(sought_.mine and seen.leads_self),
-        float(sought_.strangers and seen.leads_self and not met),
-        _met(sought_.who, new),
-        _met(sought_.where, new or seen.placed),
-        _met(sought_.counted, bool(seen.numbers)),
+        each.whose,
+        float(bool(wanted.whose) and not each.whose),
+        float(each.strange),
+        float(wanted.mine and seen.leads_self),
+        float(wanted.strangers and seen.leads_self and not each.whose),
+        each.who,
+        each.where,
+        each.counted,
         float(seen.cues),
         float(seen.ended and query.yes_no),
         math.log1p(len(seen.words)),
@@ -199,7 +212,21 @@ def replaced_by(
         float(is_.shifted),
         float(is_.righted and days < _SOON_DAYS),
         float(newest),
+        float(_lacks(earlier, later)),
+        float(later.strange) - float(earlier.strange),
+        later.whose - earlier.whose,
+        float(query.when.kind is Kind.AT),
+        float(later.after and not earlier.after),
     ]
+
+
+def _lacks(earlier: Answer, later: Answer) -> bool:
+    """Say whether only the earlier has an answer of a kind that is asked for."""
+    return (
+        earlier.who > 0 > later.who
+        or earlier.where > 0 > later.where
+        or earlier.counted > 0 > later.counted
+    )
 
 
 def _bridge(was: Signs, is_: Signs) -> frozenset[str]:
@@ -240,7 +267,7 @@ def _kind(query: str, reading: Reading) -> float:
     return 0.0
 
 
-def begins_after(when: When, reading: Reading) -> bool:
+def _begins_after(when: When, reading: Reading) -> bool:
     """Say whether a memory speaks of a time after the one asked about."""
     if when.kind is not Kind.AT or when.until is None:
         return False

@@ -97,7 +97,7 @@ def _placed(
     """Return the best in the order in which they answer, with the scores that they had among them."""
     asked = question(query, when, now)
     seen = [
-        answer(readings.get(each.id) or reading_of(each), each.text, each.cosine or 0.0, asked.asks)
+        answer(readings.get(each.id) or reading_of(each), each.text, each.cosine or 0.0, asked)
         for each in best
     ]
     standings = [

@@ -19,7 +19,6 @@ from memory.supersede.evidence import (
     Answer,
     Query,
     answers_by,
-    begins_after,
     replaced_by,
 )
 from memory.supersede.weights import ANSWER as ANSWER_WEIGHTS
@@ -90,10 +89,9 @@ def _favoured(query: Query, first: Answer, second: Answer) -> bool:
     """Say whether the time asked about puts `second` before `first`: the later, what had begun by then, the earliest."""
     one, two = first.reading, second.reading
     if query.when.kind is Kind.AT:
-        after, also = begins_after(query.when, one), begins_after(query.when, two)
-        if after != also:
-            return after
-        return later_of(one, two) if after else later_of(two, one)
+        if first.after != second.after:
+            return first.after
+        return later_of(one, two) if first.after else later_of(two, one)
     if query.when.kind is Kind.FIRST:
         return later_of(one, two)
     return later_of(two, one)
