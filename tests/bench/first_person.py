@@ -1,8 +1,10 @@
-"""Households' memories in the first person, and what is asked of them. See data/first_person.jsonl.
+"""Households' memories in the first person, and what is asked of them. See data/first_person*.jsonl.
 
 Each line is a household (with the half that it belongs to), a memory of it in the order of arrival, or a question:
 `first` are the memories any of which may come first, `never` those of which none may (what was superseded, or is
-about somebody else). Rules and weights were made on the half `development` alone.
+about somebody else). The first file has few households with many memories, the second many short stories of three to
+eight memories in everybody's own manner, written by another hand. Rules and weights were made looking at `development`
+and `development_2` alone.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parent / "data" / "first_person.jsonl"
-HALVES = ("development", "held_out")
+DATA = tuple(
+    Path(__file__).resolve().parent / "data" / name
+    for name in ("first_person.jsonl", "first_person_2.jsonl")
+)
+PARTS = ("development", "held_out", "development_2", "held_out_2")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def households() -> list[Household]:
 
 def _read() -> Iterator[Household]:
     house: Household | None = None
-    for line in DATA.read_text().splitlines():
+    for line in (line for file in DATA for line in file.read_text().splitlines()):
         told = json.loads(line)
         if "household" in told:
             if house is not None:

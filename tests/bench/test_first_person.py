@@ -1,6 +1,6 @@
 """Is the current answer first, and what was superseded never? Through HTTP, worker and the real embedder; no LLM.
 
-Writes results/first_person.json: each half of the set, by kind of question.
+Writes results/first_person.json: each part of the set, by kind of question.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import httpx
 import pytest
 from kit.testing.containers import wait_until
 
-from .first_person import HALVES, Household, households
+from .first_person import PARTS, Household, households
 from .memory_house import House, address, open_house
 from .report import record
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
-FIRST_MIN = {"development": 0.85, "held_out": 0.75}
-NEVER_MAX = {"development": 0.05, "held_out": 0.12}
+# What has been reached, and not the goal: a change that loses some of it is to be noticed.
+FIRST_MIN = {"development": 0.87, "held_out": 0.78, "development_2": 0.76, "held_out_2": 0.68}
+NEVER_MAX = {"development": 0.05, "held_out": 0.1, "development_2": 0.2, "held_out_2": 0.24}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -135,7 +136,7 @@ def test_the_current_answer_is_first_and_what_was_superseded_is_not(answered: An
     rows: list[dict[str, Any]] = []
     floors: dict[str, str] = {}
     shares: dict[str, tuple[float, float]] = {}
-    for half in HALVES:
+    for half in PARTS:
         right: Counter[str] = Counter()
         wrong: Counter[str] = Counter()
         total: Counter[str] = Counter()

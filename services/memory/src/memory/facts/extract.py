@@ -21,7 +21,7 @@ from memory.facts.values import said
 
 __all__ = ["EXTRACTOR", "SELF", "VERSION", "ExtractedFact", "Slot", "extract", "slot", "states"]
 
-EXTRACTOR, VERSION = "rules", 1
+EXTRACTOR, VERSION = "rules", 2
 FACTS_MAX = 16
 _STATES = re.compile(
     r"\b(?:is|are|am|was|'s|'m|live|lives|moved|work|works|drive|drives|takes?|prefers?|likes?|loves?|changed|switched|now|no longer|eats?|drinks?|uses?|meets?|starts?|comes?|goes|has|have|got|bought|sold|called)\b",
