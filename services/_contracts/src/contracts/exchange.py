@@ -34,7 +34,8 @@ class ImportReport(Contract):
     rows = inserted + edited + unchanged + duplicate + quarantined, always. `quarantined` are rows that were not taken,
     counted by `reasons`: among them `conflict` (changed by hand and in the house) and `forgotten`. `missing` counts
     entries that were taken out of a file by hand; they are forgotten only if the request says `delete=true`.
-    `notes` counts lines beside the entries, which no import takes.
+    `notes` counts lines beside the entries, which no import takes; `entities` those that a person had merged, split or
+    named and that stand here as they did there.
     """
 
     dry_run: bool
@@ -52,6 +53,7 @@ class ImportReport(Contract):
     missing: int = 0
     forgotten: int = 0
     notes: int = 0
+    entities: int = 0
     namespaces_added: list[str] = Field(default_factory=list)
 
 

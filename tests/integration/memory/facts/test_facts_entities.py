@@ -160,14 +160,16 @@ async def test_two_namesakes_are_told_apart_by_their_memories_for_good(
     facts: Any, changing: Changing, me: Any, entities: Entities
 ) -> None:
     work = await facts.remember("Carla works at Siemens.")
-    await facts.remember("Carla lives in Faro.")
+    home = await facts.remember("Carla lives in Faro.")
     carla = await id_of(facts, "Carla")
 
     other = await changing.split(me, carla, EntitySplit(memories=[work], name="Carla from work"))
-    await facts.note(work)
-    await facts.extraction()(facts.subject, Tier.CONVENIENCE, [work])
+    for memory in (work, home):
+        await facts.note(memory)
+        await facts.extraction()(facts.subject, Tier.CONVENIENCE, [memory])
 
     assert other.memories == [work]
+    assert (await entities.one(me, carla)).memories == [home]
     assert (await entities.one(me, other.id)).memories == [work]
     said = await facts.fetch(
         "SELECT predicate FROM convenience.fact WHERE entity_id = $1", other.id

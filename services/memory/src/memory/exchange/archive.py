@@ -76,7 +76,10 @@ class ZipWriter:
         return self._pipe.take()
 
     def close(self) -> bytes:
-        """End the archive; return the last of it."""
+        """End the archive, also amid a file; return the last of it. An archive that is ended already has nothing left."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
         self._zip.close()
         return self._pipe.take()
 

@@ -16,6 +16,7 @@ from kit.pool import PERSON, DataUnavailable
 
 from memory.domain import HOME, PRIVACY, Entry, allowed_tiers, expiry
 from memory.exchange.decide import Found, Outcome, Standing, Tally, Verdict, decide
+from memory.exchange.naming import Arriving
 from memory.exchange.record import Incoming, Record, Seal, Tie, text_digest
 from memory.exchange.store import BATCH, ExchangeStore
 from memory.library import now
@@ -55,12 +56,16 @@ class Run:
     tally: Tally = field(default_factory=Tally)
     shared: dict[str, bool] = field(default_factory=dict)
     namespaces_added: set[str] = field(default_factory=set)
+    arriving: Arriving = field(init=False)
     listed: frozenset[UUID] = frozenset()
     seen: set[bytes] = field(default_factory=set)
     said: set[tuple[Tier, str, str]] = field(default_factory=set)
     ties: list[tuple[Tier, UUID, Tie]] = field(default_factory=list)
     namespaces: set[str] | None = None
     sacred_said: set[tuple[str, str]] | None = None
+
+    def __post_init__(self) -> None:
+        self.arriving = Arriving(self.caller.subject)
 
     def resolved(self, ident: UUID, ours: bool) -> UUID:
         """Return the id under which a row's id is known here."""
@@ -318,6 +323,7 @@ class Batch:
             for record in records:
                 if record.origins and tier is not Tier.SACRED:
                     await self._store.put_origins(conn, record.entry, record.origins)
+            await run.arriving.attach(conn, tier, entries)
             await shelf.step_out(conn)
             await shelf.note_subject(conn, subject)
             books = pipeline(tier)

@@ -143,6 +143,7 @@ class Tally:
     notes: int = 0
     missing: int = 0
     forgotten: int = 0
+    entities: int = 0
     problems_max: int = PROBLEMS_MAX
 
     def count(self, verdict: Verdict, file: str, line: int, ident: UUID | None = None) -> None:

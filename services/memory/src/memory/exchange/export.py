@@ -7,7 +7,7 @@ reader holds no connection and no snapshot, what is forgotten meanwhile is not w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +18,10 @@ from kit.pool import PERSON
 
 from memory.domain import chosen_tiers, parse_namespace
 from memory.errors import PersonNeeded
-from memory.exchange import jsonl, markdown, topics
+from memory.exchange import jsonl, markdown, names, topics
 from memory.exchange.archive import ZipWriter
 from memory.exchange.errors import ExchangeBusy
+from memory.exchange.naming import leaving
 from memory.exchange.record import Record, Seal, to_plain
 from memory.exchange.store import BATCH, ExchangeStore, Plan, batches
 from memory.exchange.topics import ENTRIES_PER_FILE, Filed, Topic
@@ -28,6 +29,7 @@ from memory.exchange.topics import ENTRIES_PER_FILE, Filed, Topic
 if TYPE_CHECKING:
     from kit.pool import CallerLike
 
+    from memory.exchange.names import Named
     from memory.library import Library
 
 AT_ONCE = 2
@@ -96,19 +98,41 @@ class Export:
         async with self._running:
             yield
 
-    async def zip(self, caller: CallerLike, scope: Scope) -> AsyncIterator[bytes]:
+    async def zip(self, caller: CallerLike, scope: Scope) -> AsyncGenerator[bytes]:
         """Yield the Markdown files as one archive. Raises DataUnavailable, SacredUnreadable."""
         archive = ZipWriter()
         path = ""
+        try:
+            async for piece in self._all_files(caller, scope):
+                if piece.path != path:
+                    path = piece.path
+                    archive.begin(path)
+                if ready := archive.write(piece.content):
+                    yield ready
+                if piece.last and (ready := archive.end()):
+                    yield ready
+            yield archive.close()
+        finally:
+            # Whose reader has gone is ended too: collected amid a file it would complain.
+            archive.close()
+
+    async def _all_files(self, caller: CallerLike, scope: Scope) -> AsyncIterator[Piece]:
+        """Yield the entities' file, if there is one, and the topics'."""
+        seal = await self._store.seal(caller.subject)
+        begun = False
+        async for named in self._named(caller, scope):
+            lines = names.file_lines(named, seal)
+            lines = lines if begun else [*names.file_head(), *lines]
+            begun = True
+            yield Piece(names.FILE, "".join(f"{line}\n" for line in lines).encode())
+        if begun:
+            yield Piece(names.FILE, b"", last=True)
         async for piece in self.files(caller, scope):
-            if piece.path != path:
-                path = piece.path
-                archive.begin(path)
-            if ready := archive.write(piece.content):
-                yield ready
-            if piece.last and (ready := archive.end()):
-                yield ready
-        yield archive.close()
+            yield piece
+
+    def _named(self, caller: CallerLike, scope: Scope) -> AsyncIterator[Named]:
+        # The nightly files are written without: their names could not be cut out with one memory.
+        return leaving(self._library, caller, scope.tiers, scope.namespaces)
 
     async def files(
         self, caller: CallerLike, scope: Scope, ledger: Ledger | None = None
@@ -125,8 +149,8 @@ class Export:
                 plans.append((tier, await self._store.plan_topics(conn, tier, scope.namespaces)))
         for tier, plan in plans:
             start = 0
-            for (topic, count), names in zip(plan.topics, topics.paths(plan.topics), strict=True):
-                for part, path in enumerate(names, 1):
+            for (topic, count), written in zip(plan.topics, topics.paths(plan.topics), strict=True):
+                for part, path in enumerate(written, 1):
                     stop = min(start + ENTRIES_PER_FILE, start + count)
                     writer = _TopicWriter(topic, part, path, seal)
                     stretch = _Stretch(tier, plan, start, stop)
@@ -138,8 +162,10 @@ class Export:
         index = "\n".join(topics.index_lines(filed, shared))
         yield Piece(topics.INDEX, index.encode(), last=True)
 
-    async def lines(self, caller: CallerLike, scope: Scope) -> AsyncIterator[bytes]:
-        """Yield JSON Lines: a first line that says what follows, then a memory a line, oldest first in each tier."""
+    async def lines(self, caller: CallerLike, scope: Scope) -> AsyncGenerator[bytes]:
+        """Yield JSON Lines: a first line that says what follows, then the entities that a person made, an entity a line,
+        then a memory a line, oldest first in each tier.
+        """
         seal = await self._store.seal(caller.subject)
         plans: list[tuple[Tier, Plan]] = []
         for tier in scope.tiers:
@@ -150,6 +176,8 @@ class Export:
         shared = await self._shared(caller, None)
         head = {"lares": "memories", "version": FORMAT_VERSION, "namespaces": shared}
         yield jsonl.line(head)
+        async for named in self._named(caller, scope):
+            yield jsonl.line(names.to_plain(named, seal))
         for tier, plan in plans:
             async for ids in batches(plan):
                 records = await self._records(caller, tier, ids)
@@ -177,14 +205,14 @@ class Export:
         await asyncio.sleep(0)
         return records
 
-    async def _shared(self, caller: CallerLike, names: set[str] | None) -> dict[str, bool]:
+    async def _shared(self, caller: CallerLike, only: set[str] | None) -> dict[str, bool]:
         """Return for the namespaces that leave whether they are shared, so that another house keeps them apart."""
         from kit.pool import client_of
 
         async with self._library.plain.pool.own(read_only=True) as conn:
             spaces = await self._library.plain.namespaces(conn, caller.subject)
         seen = [space for space in spaces if space.seen_by(client_of(caller), PERSON)]
-        return {space.name: space.shared for space in seen if names is None or space.name in names}
+        return {space.name: space.shared for space in seen if only is None or space.name in only}
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from uuid import UUID
 from contracts.tiers import Tier
 from kit.pool import PERSON
 
-from memory.domain import READING_ROLES
+from memory.domain import READING_ROLES, allowed_tiers
 from memory.errors import PersonNeeded
-from memory.exchange import jsonl, markdown, topics
+from memory.exchange import jsonl, markdown, names, topics
 from memory.exchange.batch import Batch, Row, Run
 from memory.exchange.decide import PROBLEMS_MAX, Tally
 from memory.exchange.errors import ExchangeBusy, ImportTooLarge, ImportUnreadable
@@ -122,7 +122,8 @@ class Import:
                 run.tally.refuse(bad.reason, member.path, 0)
                 reader.page.ids = None
             run.shared |= topics.shared_namespaces(reader.page.head)
-            run.tally.notes += len(reader.page.notes)
+            if reader.page.head.get("lares") != "entities":
+                run.tally.notes += len(reader.page.notes)
             run.listed |= reader.page.ids or frozenset()
         if not run.tally.files:
             raise ImportUnreadable("There is no Markdown file in it.")
@@ -150,11 +151,20 @@ class Import:
             if plain.get("lares") == "memories":
                 run.shared |= _shared(plain.get("namespaces"))
                 return
+            if "entity" in plain:
+                self._named(run, plain)
+                return
             incoming = from_plain(plain, run.caller.subject, run.seal, now())
         except BadRecord as bad:
             run.tally.refuse(bad.reason, "", number)
             return
         pending.append(Row("", number, incoming))
+
+    def _named(self, run: Run, plain: dict[str, Any]) -> None:
+        """Note an entity that the caller may write. Raises BadRecord."""
+        named, ours = names.from_plain(plain, run.seal, now())
+        if named.tier in allowed_tiers(run.caller.db_role):
+            run.arriving.declare(named.resolved(lambda ident: run.resolved(ident, ours)))
 
     def _drafted(
         self,
@@ -172,6 +182,10 @@ class Import:
             return
         place = topics.place_of(path, head)
         try:
+            if head.get("lares") == "entities":
+                if drafted.plain is not None:
+                    self._named(run, names.taken(drafted.plain))
+                return
             plain: dict[str, Any] = drafted.plain or {**place, "text": drafted.text.strip()}
             incoming = from_plain(plain, run.caller.subject, run.seal, now())
             if drafted.plain is not None:
@@ -199,6 +213,11 @@ class Import:
         if pending:
             await self._flush(run, pending, 1)
         await self._batch.tie(run)
+        run.tally.entities = (
+            len(run.arriving.declared)
+            if run.dry_run
+            else await run.arriving.join(self._library, run.caller)
+        )
         missing = await self._batch.missing(run)
         run.tally.missing = len(missing)
         if run.delete and not run.dry_run and self._forget is not None:

@@ -427,3 +427,102 @@ FROM pg_catalog.pg_class
 JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = ANY ($1::text[]) AND relkind = 'r' AND has_table_privilege(pg_class.oid, 'MAINTAIN')
 ORDER BY 1;
+
+-- name: list_named
+-- role: lares_mcp
+-- database: lares
+-- Whom a person merged, split or named, with all that is shown as one with them.
+WITH touched AS (
+    SELECT root FROM convenience.entity WHERE merged_into IS NOT NULL
+    UNION SELECT entity.root FROM convenience.entity_alias JOIN convenience.entity ON entity.id = entity_id WHERE given
+    UNION SELECT entity.root FROM convenience.entity_change JOIN convenience.entity ON entity.id = entity_id
+    UNION SELECT entity.root FROM convenience.mention JOIN convenience.entity ON entity.id = entity_id WHERE pinned
+)
+SELECT id, namespace, kind, name, self, created_at, merged_into FROM convenience.entity
+WHERE root IN (SELECT root FROM touched) AND ($1::text[] IS NULL OR namespace = ANY ($1))
+ORDER BY created_at, id
+LIMIT $2;
+
+-- name: list_named_aliases
+-- role: lares_mcp
+-- database: lares
+SELECT alias.* FROM unnest($1::uuid[]) AS given (id)
+CROSS JOIN LATERAL (
+    SELECT entity_id, key, alias, given FROM convenience.entity_alias
+    WHERE entity_id = given.id
+    ORDER BY entity_alias.given DESC, created_at, key
+    LIMIT $2) AS alias;
+
+-- name: list_named_mentions
+-- role: lares_mcp
+-- database: lares
+SELECT mention.* FROM unnest($1::uuid[]) AS given (id)
+CROSS JOIN LATERAL (
+    SELECT entity_id, memory_id, alias_key, role, pinned FROM convenience.mention
+    WHERE entity_id = given.id
+    ORDER BY pinned DESC, memory_id, alias_key
+    LIMIT $2) AS mention;
+
+-- name: list_named_changes
+-- role: lares_mcp
+-- database: lares
+SELECT change.* FROM unnest($1::uuid[]) AS given (id)
+CROSS JOIN LATERAL (
+    SELECT newest.* FROM (
+        SELECT id AS place, entity_id, other_id, change, before_name, before_kind, at FROM convenience.entity_change
+        WHERE entity_id = given.id
+        ORDER BY id DESC
+        LIMIT $2) AS newest
+    ORDER BY newest.place) AS change;
+
+-- name: find_named
+-- role: lares_mcp
+-- database: lares
+-- By its id; else the person themselves; else whoever is called so and is not another one that the same import names.
+SELECT coalesce(
+    (SELECT id FROM convenience.entity WHERE id = $1),
+    (SELECT id FROM convenience.entity WHERE $2::boolean AND self AND namespace = $3),
+    (SELECT id FROM convenience.entity
+     WHERE NOT $2 AND NOT self AND namespace = $3 AND key = $4 AND kind = $5 AND merged_into IS NULL
+       AND id <> ALL ($6::uuid[])
+     ORDER BY created_at, id LIMIT 1));
+
+-- name: put_named
+-- role: lares_mcp
+-- database: lares
+INSERT INTO convenience.entity (id, subject_id, namespace, kind, name, key, self, created_at, root)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $1);
+
+-- name: put_named_alias
+-- role: lares_mcp
+-- database: lares
+INSERT INTO convenience.entity_alias AS known (entity_id, key, subject_id, namespace, alias, given)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (entity_id, key) DO UPDATE SET given = known.given OR excluded.given WHERE NOT known.given AND excluded.given;
+
+-- name: put_named_mention
+-- role: lares_mcp
+-- database: lares
+INSERT INTO convenience.mention AS known
+    (memory_id, entity_id, alias_key, subject_id, namespace, role, uses, pinned, revision)
+VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8)
+ON CONFLICT (memory_id, entity_id, alias_key) DO UPDATE SET pinned = known.pinned OR excluded.pinned;
+
+-- name: put_named_change
+-- role: lares_mcp
+-- database: lares
+INSERT INTO convenience.entity_change
+    (subject_id, namespace, entity_id, other_id, change, before_name, before_key, before_kind, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: join_named
+-- role: lares_mcp
+-- database: lares
+-- Unless it is merged already, or a person has taken the merge back since.
+UPDATE convenience.entity AS part
+SET merged_into = CASE WHEN part.id = $1 THEN $2 ELSE part.merged_into END, root = head.root
+FROM convenience.entity AS head
+WHERE head.id = $2 AND part.root = $1 AND head.root <> $1 AND head.namespace = part.namespace
+  AND NOT EXISTS (SELECT FROM convenience.entity AS own WHERE own.id = $1 AND own.self)
+  AND coalesce((SELECT change FROM convenience.entity_change
+                WHERE other_id = $1 AND change IN ('merged', 'unmerged') ORDER BY id DESC LIMIT 1), 'merged') = 'merged';

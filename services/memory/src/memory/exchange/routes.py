@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
@@ -80,13 +80,16 @@ class ExchangeApi:
         day = datetime.now(UTC).date().isoformat()
         name = f"lares-memory-{day}.{'zip' if kind == 'markdown' else 'jsonl'}"
 
-        async def body() -> AsyncIterator[bytes]:
+        async def body() -> AsyncGenerator[bytes]:
             try:
                 yield first
                 async for chunk in chunks:
                     yield chunk
             finally:
-                await turn.__aexit__(None, None, None)
+                try:
+                    await chunks.aclose()
+                finally:
+                    await turn.__aexit__(None, None, None)
 
         return _Bounded(
             body(),
@@ -147,7 +150,7 @@ class ExchangeApi:
 class _Bounded(StreamingResponse):
     """A streamed answer that ends in time: a reader who stops reading must not keep others waiting for ever."""
 
-    def __init__(self, content: AsyncIterator[bytes], *, seconds: float, **more: Any) -> None:
+    def __init__(self, content: AsyncGenerator[bytes], *, seconds: float, **more: Any) -> None:
         super().__init__(content, **more)
         self._content = content
         self._seconds = seconds
@@ -158,7 +161,7 @@ class _Bounded(StreamingResponse):
                 await super().__call__(scope, receive, send)
         finally:
             # Whoever hung up left the generator where it was: its turn ends now, not when somebody collects it.
-            await self._content.aclose()  # type: ignore[attr-defined]
+            await self._content.aclose()
 
 
 async def _spool(request: Request, file: IO[bytes]) -> None:
@@ -201,6 +204,7 @@ def _report(result: Result, options: Options, kind: Literal["markdown", "jsonl"]
         missing=tally.missing,
         forgotten=tally.forgotten,
         notes=tally.notes,
+        entities=tally.entities,
         namespaces_added=result.namespaces_added,
     )
 

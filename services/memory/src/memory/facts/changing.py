@@ -302,6 +302,8 @@ class _Change:
         await self.conn.execute(one("drop_mentions", tier), *columns)
         if keys is not None:
             await self.conn.execute(one("drop_given_aliases", tier), self.root.id, used)
+        else:
+            await self.conn.execute(one("pin_mentions", tier), self.root.id, used)
         await self.note("split", other=made)
         return made
 

@@ -112,6 +112,14 @@ FROM unnest($3::uuid[], $4::uuid[], $5::text[]) AS moved (memory_id, entity_id, 
 JOIN convenience.mention AS old USING (memory_id, entity_id, alias_key)
 ORDER BY old.memory_id, old.alias_key, old.uses DESC;
 
+-- name: pin_mentions
+-- role: lares_app
+-- database: lares
+-- The memories that stay with one of two namesakes: as much was said of them as of those that went.
+UPDATE convenience.mention SET pinned = true
+FROM convenience.entity
+WHERE entity.id = mention.entity_id AND entity.root = $1 AND mention.alias_key = ANY ($2::text[]) AND NOT pinned;
+
 -- name: move_fact_subjects
 -- role: lares_app
 -- database: lares

@@ -33,6 +33,7 @@ const report: ImportReport = {
   missing: 4,
   forgotten: 0,
   notes: 0,
+  entities: 0,
   namespaces_added: [],
 };
 

@@ -36,6 +36,7 @@ export function outcome(report: ImportReport): { label: string; count: number; t
     { label: "not taken", count: report.quarantined, tone: "warn" as const },
     { label: "missing in the file", count: report.missing, tone: "warn" as const },
     { label: "forgotten", count: report.forgotten, tone: "warn" as const },
+    { label: "entities named or merged by hand", count: report.entities, tone: "good" as const },
     { label: "other lines", count: report.notes, tone: "plain" as const },
   ];
   return lines.filter((line) => line.count > 0);
