@@ -264,6 +264,39 @@ async def test_a_merge_between_tiers_is_seen_by_nobody_who_reads_only_the_open_o
     assert apart.tiers == [Tier.SENSITIVE]
 
 
+@pytest.mark.parametrize("taken", [0, -1], ids=["the least private part", "the most private part"])
+@pytest.mark.parametrize("of_gone", [[0], [1], [0, 1]], ids=str)
+@pytest.mark.parametrize("of_kept", [[0], [1], [0, 1]], ids=str)
+async def test_a_merge_is_one_act_in_both_tiers_and_so_is_taking_it_back(
+    facts: Any,
+    changing: Changing,
+    me: Any,
+    entities: Entities,
+    of_kept: list[int],
+    of_gone: list[int],
+    taken: int,
+) -> None:
+    tiers = (Tier.CONVENIENCE, Tier.SENSITIVE)
+    for name, places in (("Rita Mendes", of_kept), ("Carla Dias", of_gone)):
+        for place in places:
+            await facts.remember(f"I met {name} in {'Porto' if place else 'Braga'}.", tiers[place])
+    before = await state(facts)
+    ids = {
+        name: [await id_of(facts, name, tiers[place]) for place in places]
+        for name, places in (("Rita Mendes", of_kept), ("Carla Dias", of_gone))
+    }
+
+    seen = await changing.merge(me, ids["Rita Mendes"][0], ids["Carla Dias"][0])
+    everybody = [ident for idents in ids.values() for ident in idents]
+    shown = {(await entities.one(me, ident)).id for ident in everybody}
+    assert shown == {seen.id}
+    assert seen.mentions == len(everybody)
+    # Whichever of the two was shown as the other is taken out again.
+    gone = next(idents for idents in ids.values() if seen.id not in idents)
+    await changing.split(me, seen.id, EntitySplit(entity=gone[taken]))
+    assert await state(facts) == before
+
+
 @pytest.mark.parametrize(
     ("request_", "error"),
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -166,20 +167,43 @@ class Changing:
         roots: Sequence[Root],
         part: UUID,
     ) -> None:
-        """Undo the merge of `part`, exactly."""
+        """Undo the merge of `part`, exactly: also what the same merge did in another tier."""
         found = await roots_of(conn, tiers, [part])
         if not {root.id for root in roots} & {each for ids in found.values() for each in ids}:
             raise EntityNotMerged()
         joined = next((root for root in roots if root.id == part), None)
-        if joined is not None:
-            if not await _Change(conn, subject, joined).unjoin():
-                raise EntityNotMerged()
-            return
-        for root in roots:
-            if await conn.fetch(one("unmerge", root.tier), part):
-                await _Change(conn, subject, root).note("unmerged", other=part)
+        places = [joined.tier] if joined is not None else list(dict.fromkeys(r.tier for r in roots))
+        for tier in places:
+            at = await conn.fetchval(one("merge_moment", tier), part)
+            if joined is not None:
+                undone = await _Change(conn, subject, joined).unjoin()
+            else:
+                undone = await self._unmerge(conn, subject, tier, part)
+            if undone:
+                others = [each for each in PLAIN_TIERS if each in tiers and each is not tier]
+                for other in others:
+                    await self._undo_at(conn, subject, other, at)
                 return
         raise EntityNotMerged()
+
+    async def _unmerge(self, conn: Connection, subject: UUID, tier: Tier, part: UUID) -> bool:
+        head = await conn.fetchval(one("root_of", tier), part)
+        if head is None or not await conn.fetch(one("unmerge", tier), part):
+            return False
+        row = (await conn.fetch(over("roots_to_change", (tier,)), [head]))[0]
+        await _Change(conn, subject, _root(row)).note("unmerged", other=part)
+        return True
+
+    async def _undo_at(
+        self, conn: Connection, subject: UUID, tier: Tier, at: datetime | None
+    ) -> None:
+        """Undo in one tier what was merged and joined at a moment, if it is known and as far as it still is."""
+        for row in await conn.fetch(one("merged_at", tier), at):
+            if not row["joined"]:
+                await self._unmerge(conn, subject, tier, row["other_id"])
+                continue
+            for each in await conn.fetch(over("roots_to_change", (tier,)), [row["entity_id"]]):
+                await _Change(conn, subject, _root(each)).unjoin()
 
 
 @dataclass(frozen=True)

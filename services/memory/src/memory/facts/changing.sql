@@ -24,6 +24,11 @@ UPDATE convenience.entity SET root = $1, merged_into = CASE WHEN entity.id = $1 
 FROM part WHERE entity.id = part.id
 RETURNING entity.id;
 
+-- name: root_of
+-- role: lares_app
+-- database: lares
+SELECT root FROM convenience.entity WHERE id = $1;
+
 -- name: rename_root
 -- role: lares_app
 -- database: lares
@@ -64,6 +69,21 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 SELECT before_name, before_key, before_kind FROM convenience.entity_change
 WHERE entity_id = $1 AND change = 'merged' AND before_key IS NOT NULL
 ORDER BY id DESC LIMIT 1;
+
+-- name: merge_moment
+-- role: lares_app
+-- database: lares
+-- When an entity was merged or joined last. All that one merge did, in both tiers, was done at one moment.
+SELECT at FROM convenience.entity_change
+WHERE change = 'merged' AND (other_id = $1 OR (entity_id = $1 AND before_key IS NOT NULL))
+ORDER BY id DESC LIMIT 1;
+
+-- name: merged_at
+-- role: lares_app
+-- database: lares
+SELECT entity_id, other_id, before_key IS NOT NULL AS joined FROM convenience.entity_change
+WHERE change = 'merged' AND at = $1
+ORDER BY id;
 
 -- name: drop_join
 -- role: lares_app
