@@ -16,11 +16,16 @@ async def beside(
     """Return what was asked of Postgres, and what was worked out while it was busy with that."""
     waiting = asyncio.ensure_future(asked)
     try:
-        # In the first turn of the loop the statement is written, at its end it is sent; only then is there time.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        done = meanwhile()
+        done = await after_sending(meanwhile)
     finally:
         # Also when that failed: a connection with a statement under way can be given to nobody.
         told = await waiting
     return told, done
+
+
+async def after_sending(work: Callable[[], Done]) -> Done:
+    """Do the work once what is being asked at this moment is on its way."""
+    # In the first turn of the loop a statement is written, at its end it is sent; only then is there time.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return work()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,7 +14,7 @@ from memory.domain import Entry, check_recall_limit, clean_query
 from memory.errors import EmbedderUnavailable, EmbeddingRefused
 from memory.facts import arm
 from memory.facts.sqltext import plain_tiers
-from memory.index.beside import beside
+from memory.index.beside import after_sending, beside
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
 from memory.recall import closed
@@ -95,13 +95,16 @@ class Recall:
             asked.begin(_sought(asking))
         try:
             async with self._library.plain.pool.as_caller(caller) as conn:
-                return await self._among_plain(conn, caller, asking, asked)
+                answered = await self._among_plain(conn, caller, asking, asked)
+                # The transaction ends meanwhile.
+                shown = asyncio.create_task(after_sending(answered))
+            return await shown
         finally:
             asked.cancel()
 
     async def _among_plain(
         self, conn: Connection, caller: Caller, asking: Asking, asked: Asked
-    ) -> RecallResult:
+    ) -> Callable[[], RecallResult]:
         filters = asking.filters
         tiers = [tier for tier in PLAIN if tier in filters.tiers]
         if filters.entities is not None:
@@ -150,8 +153,8 @@ class Recall:
         asking: Asking,
         ranked: Sequence[Ranked],
         ahead: Ahead,
-    ) -> RecallResult:
-        """Return the answer; the memories are asked for before it is settled which they are: those that can be."""
+    ) -> Callable[[], RecallResult]:
+        """Return what makes the answer; the memories are asked for before it is settled which they are: those that can be."""
         hoped = _hoped(ranked, asking.limit)
         # Who says what was read ahead may have become known since.
         readings = {} if asking.told or asking.sealed else ahead.readings
@@ -163,7 +166,7 @@ class Recall:
         late = [each.id for each in best if each.id not in known]
         if late:
             known |= {entry.id: entry for entry in await self._entries(conn, tiers, late)}
-        return result(asking, ranked, best, known)
+        return lambda: result(asking, ranked, best, known)
 
     async def _vector(self, text: str) -> QueryVector | None:
         try:

@@ -149,16 +149,20 @@ def _values(text: str) -> tuple[dict[str, frozenset[str]], str]:
     """Return the values by kind, and the text without them."""
     found: dict[str, set[str]] = {}
     rest = text
-    for day in _WEEKDAY.finditer(rest):
-        found.setdefault("weekday", set()).add(day.group(1).lower())
-    rest = _WEEKDAY.sub(" ", rest)
-    for mail in _MAIL.findall(rest):
-        found.setdefault("mail", set()).add(mail.lower())
-    rest = _MAIL.sub(" ", rest)
+    days = {day.group(1).lower() for day in _WEEKDAY.finditer(rest)}
+    if days:
+        found["weekday"] = days
+        rest = _WEEKDAY.sub(" ", rest)
+    if "@" in rest:
+        mails = {mail.lower() for mail in _MAIL.findall(rest)}
+        if mails:
+            found["mail"] = mails
+        rest = _MAIL.sub(" ", rest)
     for kind, pattern in _KINDS:
-        for match in pattern.finditer(rest):
-            found.setdefault(kind, set()).add(_value(match.group()))
-        rest = pattern.sub(" ", rest)
+        values = {_value(match.group()) for match in pattern.finditer(rest)}
+        if values:
+            found[kind] = values
+            rest = pattern.sub(" ", rest)
     return {kind: frozenset(values) for kind, values in found.items()}, rest
 
 
