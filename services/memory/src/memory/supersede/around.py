@@ -116,13 +116,12 @@ class Surroundings:
 
     async def entries(self, conn: Connection, ids: Sequence[UUID]) -> dict[UUID, Entry]:
         """Return those of the memories that are in a plain tier."""
-        if not ids:
-            return {}
-        return {
-            entry.id: entry
-            for tier in PLAIN_TIERS
-            for entry in await self._shelf.many(conn, tier, ids)
-        }
+        found: dict[UUID, Entry] = {}
+        for tier in PLAIN_TIERS:
+            left = [each for each in ids if each not in found]
+            if left:
+                found |= {each.id: each for each in await self._shelf.many(conn, tier, left)}
+        return found
 
     def _put(self, asked: Asked, others: Sequence[Other]) -> None:
         for each in others:

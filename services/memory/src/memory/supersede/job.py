@@ -148,9 +148,9 @@ class Supersession:
         booked, before = await store.valid_to_before(conn, old.id)
         before = before if booked else old.valid_to
         await store.book(conn, old, move.new_id, BY_RULE, move.rule, before, moment)
+        await shelf.announce(conn, old.id, old.subject_id, old.tier, "superseded")
         await shelf.step_in(conn, ROLE)
         await store.mark(conn, old, move.new_id, move.valid_to, moment, before)
-        await self._announce(conn, old, "superseded")
 
     async def _clear(self, conn: Connection, old: Entry, hidden: bool) -> None:
         shelf = self._shelf
@@ -164,14 +164,9 @@ class Supersession:
         await conn.execute(
             store.text_of("relate_again"), old.id, old.subject_id, old.tier.value, old.created_at
         )
+        await shelf.announce(conn, old.id, old.subject_id, old.tier, "restored")
         await shelf.step_in(conn, ROLE)
         await store.unmark(conn, old, before, booked)
-        await self._announce(conn, old, "restored")
-
-    async def _announce(self, conn: Connection, old: Entry, change: str) -> None:
-        await self._shelf.step_out(conn)
-        await self._shelf.announce(conn, old.id, old.subject_id, old.tier, change)
-        await self._shelf.step_in(conn, ROLE)
 
 
 def _open(entry: Entry) -> bool:

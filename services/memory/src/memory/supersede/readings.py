@@ -16,8 +16,8 @@ from datetime import datetime
 from memory.supersede.plan import bears
 from memory.supersede.reading import Reading, read
 
-# Five kilobytes each, and a tenth of one.
-READINGS_MAX, QUIET_MAX = 512, 8192
+# Three kilobytes each, and a quarter of one.
+READINGS_MAX, QUIET_MAX = 512, 4096
 # What is longer is read again: a few of those would fill the room of all.
 CHARS_MAX = 2000
 KEPT_SECONDS = 30.0
