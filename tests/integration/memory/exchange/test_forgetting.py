@@ -162,6 +162,29 @@ async def test_no_table_and_no_key_keeps_a_word_of_what_was_forgotten(
     assert kept.status_code == 200
 
 
+async def test_a_note_that_comes_late_is_struck_off_before_anything_is_promised(
+    api: Any, caller_factory: Any, eye: Eye
+) -> None:
+    ada = caller_factory()
+    ident = await remember(api, ada, "The key hangs behind the door")
+    # As by somebody who had read the id just before: the books are clear already when the note arrives.
+    await eye.run(
+        "CREATE FUNCTION public.note_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+        " INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier)"
+        " VALUES (NEW.memory_id, 'rules', NEW.subject_id, 'convenience'); RETURN NULL; END $$"
+    )
+    await eye.run(
+        "CREATE TRIGGER note_late AFTER INSERT ON memory.tombstone"
+        " FOR EACH ROW EXECUTE FUNCTION public.note_late()"
+    )
+    try:
+        report = await forget(api, ada, ident)
+    finally:
+        await eye.run("DROP FUNCTION public.note_late() CASCADE")
+    assert (report["verified"], report["found"]) == (True, {})
+    assert await eye.run("SELECT FROM memory.pending_extraction") == []
+
+
 async def test_a_report_is_kept_without_a_word_and_looked_up_by_the_memorys_id(
     api: Any, caller_factory: Any, eye: Eye
 ) -> None:
