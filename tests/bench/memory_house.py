@@ -33,6 +33,9 @@ class House:
     embedder: str
     memory: str
     memory_pid: int
+    # What its processes are started with; the worker has a login of its own to Valkey.
+    env: dict[str, str]
+    worker_valkey_password: str
 
     def memory_seconds(self) -> float:
         """Return the processor time of the service."""
@@ -43,6 +46,63 @@ class House:
         pid = int(docker("inspect", "-f", "{{.State.Pid}}", self.pg.container.name))
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return _seconds(pid, ended=True) + sum(_seconds(int(child)) for child in children)
+
+    @contextmanager
+    def worker(self) -> Iterator[Worker]:
+        """Start memory's worker; end it when the block ends."""
+        folder = Path(self.env["LARES_SECRETS_DIR"]) / f"worker-{secrets.token_hex(3)}"
+        folder.mkdir()
+        for name in ("db_password", "sacred_data_key"):
+            (folder / name).write_text((folder.parent / name).read_text())
+        (folder / "valkey_password").write_text(self.worker_valkey_password)
+        env = {
+            **self.env,
+            # As compose/memory.yaml does.
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
+            "LARES_SECRETS_DIR": str(folder),
+            "LARES_HEARTBEAT": str(folder / "heartbeat"),
+        }
+        log = folder / "log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "memory", "worker"],
+                env={**os.environ, **env},
+                stdout=out,
+                stderr=out,
+            )
+        try:
+            wait_until((folder / "heartbeat").exists, log.read_text)
+            yield Worker(process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A running worker."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def runs(self) -> bool:
+        """Say whether it still runs."""
+        return self.process.poll() is None
+
+    def log(self) -> str:
+        """Return all it wrote."""
+        return self.log_path.read_text()
+
+    def seconds(self) -> float:
+        """Return its processor time so far."""
+        return _seconds(self.process.pid)
+
+    def pss_mib(self) -> float:
+        """Return its share of memory."""
+        rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        line = next(each for each in rollup.splitlines() if each.startswith("Pss:"))
+        return int(line.split()[1]) / 1024
 
 
 def _seconds(pid: int, *, ended: bool = False) -> float:
@@ -70,8 +130,9 @@ def open_house(pg: Postgres, valkey: Any, callers: Any, folder: Path) -> Iterato
             *("-e", "LARES_LOCAL_LLM_URL=http://127.0.0.1:9"),
             *("-v", f"{ROOT}/inference/models.yaml:/etc/lares/models.yaml:ro"),
         )
-        with _service(pg, valkey, callers, gateway, folder) as (url, pid):
-            yield House(pg, gateway, embedder, url, pid)
+        with _service(pg, valkey, callers, gateway, folder) as (url, pid, env):
+            password = valkey.password("memory_worker")
+            yield House(pg, gateway, embedder, url, pid, env, password)
     finally:
         for box in boxes:
             docker("rm", "-f", "-v", box, check=False)
@@ -80,7 +141,7 @@ def open_house(pg: Postgres, valkey: Any, callers: Any, folder: Path) -> Iterato
 @contextmanager
 def _service(
     pg: Postgres, valkey: Any, callers: Any, gateway: str, folder: Path
-) -> Iterator[tuple[str, int]]:
+) -> Iterator[tuple[str, int, dict[str, str]]]:
     told = {
         "db_password": pg.password("svc_memory"),
         "valkey_password": valkey.password("memory"),
@@ -109,7 +170,7 @@ def _service(
         )
     try:
         wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), log.read_text)
-        yield f"http://127.0.0.1:{port}", process.pid
+        yield f"http://127.0.0.1:{port}", process.pid, env
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)

@@ -18,6 +18,7 @@ ORDER = (
     "inference",
     "memory_scale",
     "memory_scale_million",
+    "memory_pipeline",
     "recall_quality",
     "recall_learning",
 )
