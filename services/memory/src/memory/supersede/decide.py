@@ -56,8 +56,6 @@ class Limits:
 
 
 STRICT = Limits()
-# Among the best answers to one question the topic is already given.
-ASKED = Limits(near=0.4, near_cued=0.3, near_changed=0.4, near_ended=0.25, shared=0.25)
 
 
 def later_of(one: Reading, other: Reading) -> bool:
