@@ -24,7 +24,7 @@ from .report import record
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 BATCH = 256
 NOTES = 1000
-PSS_MIB_MAX = 64
+GROWTH_MIB_MAX = 20
 WAITS = """
 SELECT (SELECT count(*) FROM memory.pending_embedding) + (SELECT count(*) FROM memory.pending_relation)
      + (SELECT count(*) FROM memory.pending_extraction WHERE due_at < 'infinity')
@@ -146,8 +146,9 @@ def test_what_a_memory_costs_behind_its_acknowledgement(house: House, caller_fac
     floors = {
         "memories a second and core behind the write, without the model": f"{talk['memories/s/core']} of talk,"
         f" {noted['memories/s/core']} of notes",
-        f"worker PSS after all that <= {PSS_MIB_MAX} MiB": f"{highest} MiB",
+        # Of the processes of a checkout, which share less than those of an image: the budget is test_budgets' matter.
+        "worker PSS, before and after": f"{idle:.1f} and {highest} MiB",
     }
-    record("memory_pipeline", floors, rows, found=found, worker_pss_mib_idle=round(idle, 1))
+    record("memory_pipeline", floors, rows, found=found)
     assert all(found.values())
-    assert highest <= PSS_MIB_MAX
+    assert highest - idle <= GROWTH_MIB_MAX
