@@ -25,7 +25,6 @@ async def beside(
 
 async def after_sending(work: Callable[[], Done]) -> Done:
     """Do the work once what is being asked at this moment is on its way."""
-    # In the first turn of the loop a statement is written, at its end it is sent; only then is there time.
-    await asyncio.sleep(0)
+    # One turn of the loop: the driver writes when its task first runs.
     await asyncio.sleep(0)
     return work()
