@@ -9,7 +9,7 @@ import httpx
 import pytest
 from contracts.tiers import Tier
 from kit.pool import Pool
-from memory.recall.speakers import speakers, statements
+from memory.recall.speakers import over, statements
 
 pytestmark = pytest.mark.integration
 PLAIN = (Tier.CONVENIENCE, Tier.SENSITIVE)
@@ -57,9 +57,11 @@ async def test_speakers_are_listed_once_and_only_ones_own(
     await talk(api, bob, "t", ("Xaver", "Hello from the other side of the house"))
     async with await Pool.open(pg.database("svc_memory"), max_size=1) as pool:
         async with pool.as_role("lares_app", ada.caller.subject) as conn:
-            assert sorted(await speakers(conn, PLAIN)) == ["Caroline", "Mel", "Zoe"]
+            spoken = await conn.fetch(over(PLAIN))
+            assert sorted(row["speaker"] for row in spoken) == ["Caroline", "Mel", "Zoe"]
         async with pool.as_role("lares_mcp", ada.caller.subject) as conn:
-            assert sorted(await speakers(conn, PLAIN[:1])) == ["Caroline", "Mel"]
+            spoken = await conn.fetch(over(PLAIN[:1]))
+            assert sorted(row["speaker"] for row in spoken) == ["Caroline", "Mel"]
 
 
 async def test_a_name_leads_to_what_they_said_and_not_to_who_calls_them(

@@ -9,6 +9,13 @@
 -- database: lares
 SELECT tsvector_to_array(to_tsvector('english'::regconfig, $1::text));
 
+-- name: opened
+-- role: lares_app
+-- database: lares
+-- The terms of $1, and everything that is set for the statements that follow in the transaction: names and values.
+SELECT tsvector_to_array(to_tsvector('english'::regconfig, $1::text)) AS terms,
+       (SELECT count(set_config(name, value, true)) FROM unnest($2::text[], $3::text[]) AS setting (name, value)) AS settings;
+
 -- name: said
 -- role: lares_app
 -- database: lares

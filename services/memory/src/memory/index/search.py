@@ -37,19 +37,21 @@ NAMED_MAX = 50_000
 EF_SEARCH = 200
 # How far the index is walked past what does not pass, before everything is compared instead.
 SCAN_MAX = 40_000
+# A statement that answers no text.
+NOTHING = "SELECT ''::text WHERE false"
 # The columns of what a statement answers, after the name of the tier.
 _OF, _SIDE, _VECTOR, _SEQ, _ID, _TEXT = range(1, 7)
 _TIERS = {tier.value: tier for tier in PLAIN}
 # One plan for all: planning anew costs as much as most of these statements. Not where filters leave little: a plan for
 # any filter could use the index of none.
-_PLANS = {
-    False: "SET LOCAL plan_cache_mode = force_generic_plan",
-    True: "SET LOCAL plan_cache_mode = force_custom_plan",
+_PLANS = {False: "force_generic_plan", True: "force_custom_plan"}
+_SETTINGS = {
+    "hnsw.ef_search": str(EF_SEARCH),
+    "hnsw.iterative_scan": "strict_order",
+    "hnsw.max_scan_tuples": str(SCAN_MAX),
+    # No memory is asked for twice in a statement: nothing is gained by keeping what was read.
+    "enable_memoize": "off",
 }
-_SETTINGS = (
-    f"SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = strict_order;"
-    f" SET LOCAL hnsw.max_scan_tuples = {SCAN_MAX}"
-)
 
 
 async def lexemes(conn: Connection, text: str) -> list[str]:
@@ -99,12 +101,27 @@ class Search:
         # Which memories pass, where that is a small part of all; None when they are many or all.
         self._passing: dict[Tier, list[int]] | None = None
         self._exact = False
+        self._ready = False
+
+    async def begin(
+        self, conn: Connection, text: str, beside: str = NOTHING
+    ) -> tuple[list[str], list[str]]:
+        """Return the terms of `text` as `say` takes them, and the texts that another statement answers.
+
+        All in one round trip, with what is to be set for the search's own statements.
+        """
+        settings = {"plan_cache_mode": _PLANS[_narrow(self._filters)], **_SETTINGS}
+        asked = (text, list(settings), list(settings.values()))
+        row = await conn.fetchrow(statements.opened(beside), *asked)
+        self._ready = True
+        return list(row["terms"])[:TERMS_MAX], list(row["beside"])
 
     async def say(self, conn: Connection, terms: Sequence[str]) -> None:
         """Find by words. It also decides how the vector arm will go, so it runs first, and without terms too."""
         if not self._tiers:
             return
-        await conn.execute(f"{_PLANS[_narrow(self._filters)]}; {_SETTINGS}")
+        if not self._ready:
+            await self.begin(conn, "")
         if self._filters.entities is not None:
             self._ids = await self._naming(conn, self._filters.entities)
         asked = list(dict.fromkeys(terms))[:TERMS_MAX]

@@ -32,6 +32,12 @@ def joined(name: str, tiers: tuple[Tier, ...]) -> str:
 
 
 @cache
+def opened(beside: str) -> str:
+    """Return the first statement of a search, together with one that answers texts."""
+    return f"SELECT each.*, ARRAY({beside}) AS beside FROM ({NAMED.opened}) AS each"  # noqa: S608
+
+
+@cache
 def shaped(text: str, dimensions: int, model: int) -> str:
     """Return a statement on vectors for one length and slot, as the index of that length and slot is defined."""
     if dimensions not in DIMENSIONS:

@@ -17,13 +17,12 @@ from memory.facts.sqltext import plain_tiers
 from memory.index.beside import after_sending, beside
 from memory.index.search import PLAIN, Search, lexemes
 from memory.library import Library, now
-from memory.recall import closed
+from memory.recall import closed, speakers
 from memory.recall.ahead import Ahead, Asked, Guess
 from memory.recall.answer import SETTLED_MAX, Asking, missing, result, settled
 from memory.recall.asked import passes, read_filters
 from memory.recall.question import names_in, read, told_by
 from memory.recall.rank import Ranked, merged, rank, replacing
-from memory.recall.speakers import speakers
 from memory.supersede.evidence import sought
 from memory.supersede.settle import NEAREST_MAX
 from memory.supersede.store import noticed
@@ -90,8 +89,8 @@ class Recall:
 
     async def _among_all(self, caller: Caller, asking: Asking) -> RecallResult:
         asked = Asked(self._vector)
+        _read(asking, [])
         if self._guess.nobody(caller.subject, asking.query):
-            _read(asking, [])
             asked.begin(_sought(asking))
         try:
             async with self._library.plain.pool.as_caller(caller) as conn:
@@ -111,13 +110,17 @@ class Recall:
             # What is shown as one has a root in every tier, and had others before it was merged.
             known = await arm.expand(conn, plain_tiers(caller.db_role), filters.entities)
             filters = replace(filters, entities=tuple(known))
-        names = await speakers(conn, tiers)
+        look = Search(filters, CANDIDATES, asking.model, self._working)
+        # Few questions name anybody who speaks: its terms are asked for as if this one did not.
+        bare = asking.question.bare
+        terms, names = await look.begin(conn, bare, speakers.over(tuple(tiers)))
         self._guess.learn(caller.subject, names)
         _read(asking, names)
         # What needs no vector is looked up while the model works.
         asked.begin(_sought(asking))
-        look = Search(filters, CANDIDATES, asking.model, self._working)
-        await look.say(conn, await lexemes(conn, asking.question.bare))
+        if asking.question.bare != bare:
+            terms = await lexemes(conn, asking.question.bare)
+        await look.say(conn, terms)
         named = await _naming(conn, tiers, asking)
         ahead = Ahead(asking, named)
         vector = _numbers(asking, await asked.vector())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from contracts.tiers import Tier
 from kit import sql
-from kit.pool import Connection
 
 _STATEMENTS = sql.load(Path(__file__).with_name("queries.sql"))
 
@@ -18,15 +17,9 @@ def statements() -> Mapping[str, sql.Query]:
     return _STATEMENTS
 
 
-async def speakers(conn: Connection, tiers: Sequence[Tier]) -> list[str]:
-    """Return the speakers of the memories that the caller sees in these tiers, 200 a tier at most."""
-    if not tiers:
-        return []
-    return [row["speaker"] for row in await conn.fetch(_over(tuple(tiers)))]
-
-
 @cache
-def _over(tiers: tuple[Tier, ...]) -> str:
+def over(tiers: tuple[Tier, ...]) -> str:
+    """Return the statement that answers the speakers of the memories the caller sees in these tiers, 200 a tier at most."""
     parts = [
         f"({str(_STATEMENTS['speakers']).replace('convenience.', f'{tier.value}.')})"
         for tier in tiers
