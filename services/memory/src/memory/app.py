@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -105,6 +106,9 @@ def build(settings: Settings) -> Starlette:
             parts = Parts(settings, vault, library, bus, client, answers, counted)
             app.router.routes.extend(parts.routes(app.state.metrics))
             tasks = parts.tasks()
+            # What is there by now stays: looking through it again and again costs a recall a millisecond.
+            gc.collect()
+            gc.freeze()
             try:
                 yield
             finally:
