@@ -57,6 +57,8 @@ from memory.writing.mounting import (
 from memory.writing.move import Move
 
 PLAIN_POOL_MAX, SACRED_POOL_MAX = 8, 4
+# So many more objects than before; a recall makes some two thousand that end by themselves.
+RINGS_LOOKED_FOR = 20_000
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,11 @@ def build(settings: Settings) -> Starlette:
             parts = Parts(settings, vault, library, bus, client, answers, counted)
             app.router.routes.extend(parts.routes(app.state.metrics))
             tasks = parts.tasks()
-            # What is there by now stays: looking through it again and again costs a recall a millisecond.
+            # What is there by now stays, and what a recall makes goes with it: looking through both for rings costs
+            # every recall a millisecond.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(RINGS_LOOKED_FOR)
             try:
                 yield
             finally:
