@@ -1,10 +1,10 @@
 """Households' memories in the first person, and what is asked of them. See data/first_person*.jsonl.
 
-Each line is a household (with the half that it belongs to), a memory of it in the order of arrival, or a question:
-`first` are the memories any of which may come first, `never` those of which none may (what was superseded, or is
-about somebody else). The first file has few households with many memories, the second many short stories of three to
-eight memories in everybody's own manner, written by another hand. Rules and weights were made looking at `development`
-and `development_2` alone.
+Of each household: the half that it belongs to, its memories in the order of arrival, and questions. `first` are the
+memories any of which may come first, `never` those of which none may (what was superseded, or is about somebody else).
+The first file has few households with many memories, the second short stories of three to eight memories in everybody's
+own manner, written by another hand, the third six hundred more by three further hands (their names begin with c, d, e),
+each in one line. Rules and weights were made looking at `development`, `development_2` and `development_3` alone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-DATA = tuple(
-    Path(__file__).resolve().parent / "data" / name
-    for name in ("first_person.jsonl", "first_person_2.jsonl")
-)
-PARTS = ("development", "held_out", "development_2", "held_out_2")
+FOLDER = Path(__file__).resolve().parent / "data"
+DATA = (FOLDER / "first_person.jsonl", FOLDER / "first_person_2.jsonl")
+LINES = FOLDER / "first_person_3.jsonl"
+PARTS = ("development", "held_out", "development_2", "held_out_2", "development_3")
+NOON = "T12:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,31 @@ class Household:
 
 def households() -> list[Household]:
     """Return every household of the set."""
-    return list(_read())
+    return [*_read(), *(_story(json.loads(line)) for line in LINES.read_text().splitlines())]
+
+
+def _story(told: dict[str, Any]) -> Household:
+    """Return what one line tells: memories are [day, text], questions name them by their number."""
+    name = told["household"]
+    memories = [
+        Memory(f"{name}-{number}", _moment(day), text)
+        for number, (day, text) in enumerate(told["memories"], 1)
+    ]
+    questions = [
+        Question(
+            text,
+            kind,
+            _moment(day),
+            frozenset(f"{name}-{number}" for number in first),
+            frozenset(f"{name}-{number}" for number in never),
+        )
+        for text, kind, day, first, never in told["questions"]
+    ]
+    return Household(name, told["half"], memories, questions)
+
+
+def _moment(day: str) -> str:
+    return day if "T" in day else day + NOON
 
 
 def _read() -> Iterator[Household]:

@@ -28,8 +28,22 @@ from .report import record
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 # What has been reached, and not the goal: a change that loses some of it is to be noticed.
-FIRST_MIN = {"development": 0.87, "held_out": 0.78, "development_2": 0.76, "held_out_2": 0.68}
-NEVER_MAX = {"development": 0.05, "held_out": 0.1, "development_2": 0.2, "held_out_2": 0.24}
+FIRST_MIN = {
+    "development": 0.84,
+    "held_out": 0.8,
+    "development_2": 0.72,
+    "held_out_2": 0.72,
+    "development_3": 0.65,
+}
+NEVER_MAX = {
+    "development": 0.05,
+    "held_out": 0.08,
+    "development_2": 0.22,
+    "held_out_2": 0.19,
+    "development_3": 0.26,
+}
+# Of the parts that were learned from, one story in so many is enough to see that HTTP agrees with the learning.
+ONE_OF = {"development_2": 4, "development_3": 8}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -107,6 +121,16 @@ async def quiet(pg: Any) -> bool:
     return waiting == 0
 
 
+def _sampled() -> list[Household]:
+    """Return all households of the small and the closed parts, and some of the others."""
+    every = households()
+    return [
+        house
+        for half in PARTS
+        for house in [h for h in every if h.half == half][:: ONE_OF.get(half, 1)]
+    ]
+
+
 @pytest.fixture(scope="module")
 def answered(
     postgres_server: Any, valkey_server: Any, caller_factory: Any, tmp_path_factory: Any
@@ -115,7 +139,7 @@ def answered(
     import asyncio
 
     folder = tmp_path_factory.mktemp(f"first-person-{secrets.token_hex(2)}")
-    asked = households()
+    asked = _sampled()
     with (
         open_house(postgres_server, valkey_server, caller_factory, folder) as house,
         worker(house, postgres_server, valkey_server, folder),

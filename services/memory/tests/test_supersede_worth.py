@@ -158,3 +158,30 @@ def test_a_question_about_oneself_is_not_about_somebody_elses_matter() -> None:
     assert (mine.who, mine.where, mine.counted) == (False, False, True)
     assert sought("who does my hair").who
     assert sought("Where's the spare key?").where
+
+
+def test_a_text_shows_who_does_what_and_which_initials_it_uses() -> None:
+    assert signs("Callum has joined FlexHub, £49").agent == "callum"
+    assert signs("Uncle Roy takes his black").agent == "roy"
+    assert not signs("Moved to Osier Road").agent
+    assert signs("Jude has sold his").theirs
+    assert not signs("I sold his bike for him").theirs
+    assert signs("R 19, C 10").initials == {"r", "c"}
+    assert not signs("I bought a 5 and a 7").initials
+
+
+@pytest.mark.parametrize(
+    ("query", "old", "new", "sign", "weight"),
+    [
+        ("Which gym do I go to?", "FlexHub at 7", "Callum has joined Ironworks", "agent_new", -1),
+        ("Where is my coat?", "Coat in the loft", "Jude's coat went to Oxfam", "owner_new", -1),
+        ("How much Rioja is left?", "Cellar: Rioja 12, Chablis 6", "R 7, C 4", "initial", 1),
+        ("How much Rioja is left?", "Cellar: Rioja 12, Chablis 6", "Rioja 7", "next", 1),
+    ],
+)
+def test_a_sign_speaks_for_or_against_one_memory_having_replaced_another(
+    query: str, old: str, new: str, sign: str, weight: int
+) -> None:
+    wanted = asked(query)
+    [(_, evidence)] = pairs(wanted, seen(wanted, (old, 0, 0.5), (new, 90, 0.45)))
+    assert evidence[REPLACE.index(sign)] * REPLACE_WEIGHTS[sign] * weight > 0

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.facts.predicates import SELF
-from memory.facts.times import spans
 from memory.supersede.asks import Asked, answers, asked
 from memory.supersede.reading import Reading
 from memory.supersede.signs import Signs, Sought, signs, strange
 from memory.supersede.signs import sought as signs_sought
 from memory.supersede.topics import shared, topics
-from memory.supersede.when import Kind, When, asking
+from memory.supersede.when import Kind, When, asking, named_in
 from memory.supersede.words import PLAIN, stem, stems
 
 _WHEN = re.compile(
@@ -37,13 +36,15 @@ _COUNTED = frozenset({"age", "number", "dose"})
 
 ANSWER = (
     "near", "below_nearest", "states", "own", "strange", "named", "kind", "after", "topic", "whose", "nobodys", "others",
-    "leads_self", "only_self", "who", "where", "counted", "cues", "ended", "long",
+    "leads_self", "only_self", "who", "where", "counted", "cues", "ended", "long", "theirs",
+    "too", "topic_cues",
 )  # fmt: skip
 REPLACE = (
     "near_both", "near_earlier", "near_later", "gap", "values", "kinds", "asked_of_later", "earlier_states",
     "later_states", "topic_later", "shared", "rare", "bridge", "bridge_cues", "name", "bridge_name", "name_asked", "cues",
     "cues_near", "numbers_cues", "now", "turned", "shifted", "righted", "newest", "lacks", "stranger", "lost", "then",
-    "after",
+    "after", "agent_new", "theirs", "too", "initial", "shorter", "next", "near_newest", "then_shared", "owner_new",
+    "strange_new", "ended_later", "whose_later",
 )  # fmt: skip
 # Of what many of the candidates share nothing follows.
 _RARE_MAX = 2
@@ -70,7 +71,8 @@ class Answer:
 
     reading: Reading
     near: float
-    topics: Mapping[str, float]
+    # How much it has of the question's matter, whatever its words.
+    topic: float
     words: frozenset[str]
     states: bool
     signs: Signs
@@ -86,7 +88,7 @@ class Answer:
 def timeless(query: str, now: datetime) -> str:
     """Return the question without the times it names: what was true in March need not speak of March."""
     text = query
-    for span in reversed(spans(query, now)):
+    for span in reversed(named_in(query, now)):
         text = f"{text[: span.start].rstrip()} {text[span.end :].lstrip()}".strip()
     return re.sub(r"\s+([?.!])", r"\1", text)
 
@@ -120,7 +122,7 @@ def answer(reading: Reading, text: str, near: float, query: Query) -> Answer:
     return Answer(
         reading,
         near,
-        _matters(reading.text),
+        shared(query.topics, _matters(reading.text)),
         reading.topic | reading.names,
         any(answers(query.asks, fact) for fact in reading.facts),
         seen,
@@ -149,7 +151,7 @@ def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
         float(bool(query.named) and all(_speaks_of(reading, who) for who in query.named)),
         _kind(query.text, reading),
         float(each.after),
-        shared(query.topics, each.topics),
+        each.topic,
         each.whose,
         float(bool(wanted.whose) and not each.whose),
         float(each.strange),
@@ -161,6 +163,9 @@ def answers_by(query: Query, each: Answer, nearest: float) -> list[float]:
         float(seen.cues),
         float(seen.ended and query.yes_no),
         math.log1p(len(seen.words)),
+        float(wanted.mine and seen.theirs),
+        float(seen.too),
+        each.topic * seen.cues,
     ]
 
 
@@ -170,35 +175,34 @@ def replaced_by(
     later: Answer,
     common: Mapping[str, int],
     newest: bool,
+    following: bool,
 ) -> list[float]:
     """Return the features of one memory having replaced another in this question, in the order of `REPLACE`.
 
-    `common` says how many of the candidates have a stem, `newest` that none of them is later than the later one.
+    `common` says how many of the candidates have a stem, `newest` that none of them is later than the later one,
+    `following` that none of them lies between the two.
     """
     old, new, was, is_ = earlier.reading, later.reading, earlier.signs, later.signs
     asked_words = query.sought.words
     bridge = min(2, len(_bridge(was, is_) - asked_words))
-    name = float(bool(is_.names - was.names - asked_words))
+    name = float(bool(is_.names and is_.names - was.names - asked_words))
     dist = (was.stems & is_.stems) - query.words
+    rare = sum(common.get(word, 0) <= _RARE_MAX for word in dist) if dist else 0
+    kinds = old.values.keys() & new.values.keys() if old.values and new.values else ()
     days = max(0, (new.said_at - old.said_at).days)
     return [
         min(earlier.near, later.near),
         earlier.near,
         later.near,
         math.log1p(days) / 7,
-        float(
-            any(
-                kind in old.values and not values & old.values[kind]
-                for kind, values in new.values.items()
-            )
-        ),
-        float(bool(old.values.keys() & new.values.keys())),
+        float(any(not new.values[kind] & old.values[kind] for kind in kinds)),
+        float(bool(kinds)),
         len(query.words & later.words) / max(1, len(query.words)),
         float(earlier.states),
         float(later.states),
-        shared(query.topics, later.topics),
+        later.topic,
         float(min(3, len(dist))),
-        float(min(2, sum(common.get(word, 0) <= _RARE_MAX for word in dist))),
+        float(min(2, rare)),
         float(bridge),
         float(bridge * min(2, is_.cues)),
         name,
@@ -217,6 +221,18 @@ def replaced_by(
         later.whose - earlier.whose,
         float(query.when.kind is Kind.AT),
         float(later.after and not earlier.after),
+        float(bool(is_.agent) and is_.agent not in was.words and is_.agent not in asked_words),
+        float(is_.theirs) - float(was.theirs),
+        float(is_.too),
+        float(bool(is_.initials) and _begins(is_.initials, was)),
+        math.log1p(len(was.words)) - math.log1p(len(is_.words)),
+        float(following),
+        earlier.near * newest,
+        float(query.when.kind is Kind.AT) * min(3, len(dist)),
+        float(bool(is_.owners and is_.owners - was.words - asked_words)),
+        float(later.strange) * later.near,
+        float(is_.ended),
+        float(bool(query.sought.whose) and later.whose > 0),
     ]
 
 
@@ -227,6 +243,11 @@ def _lacks(earlier: Answer, later: Answer) -> bool:
         or earlier.where > 0 > later.where
         or earlier.counted > 0 > later.counted
     )
+
+
+def _begins(initials: frozenset[str], was: Signs) -> bool:
+    """Say whether one of the initials is that of a name in the earlier memory."""
+    return any(name[:1] in initials for name in (*was.names, was.first))
 
 
 def _bridge(was: Signs, is_: Signs) -> frozenset[str]:

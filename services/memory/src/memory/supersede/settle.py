@@ -101,7 +101,7 @@ def _placed(
         for each in best
     ]
     standings = [
-        replace(_standing(each, how), score=worth)
+        _standing(each, how, worth)
         for each, how, worth in zip(best, seen, worths(asked, seen), strict=True)
     ]
     scores = sorted((each.score for each in best), reverse=True)
@@ -113,8 +113,9 @@ def _placed(
     return placed
 
 
-def _standing(each: Found, seen: Answer | None = None) -> Standing:
+def _standing(each: Found, seen: Answer | None = None, score: float | None = None) -> Standing:
     since, until = each.valid_from, each.valid_to
     for fact in seen.reading.facts if seen is not None else ():
         since, until = since or fact.valid_from, until or fact.valid_to
-    return Standing(each.id, each.score, each.said_at, since, until, each.superseded_by)
+    worth = each.score if score is None else score
+    return Standing(each.id, worth, each.said_at, since, until, each.superseded_by)

@@ -67,6 +67,15 @@ _CUES = (_NOW, _TURNED, _OVER, _BEGUN, _SHIFTED, _RIGHTED)
 _NUMBER = Cue(
     r"\d+(?:[.,:]\d+)*|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|once|twice|half)\b"
 )
+# "Callum has joined FlexHub", "Mrs Ives opposite has Rahimi", "Uncle Pat takes his": somebody does something.
+_AGENT = re.compile(
+    r"^\W*(?:(?:Mrs?|Ms|Dr|Uncle|Aunt|Auntie|Cousin|Old)\.?\s+)?([A-ZÀ-Þ][a-zà-ÿ-]+)"
+    r"(?:\s+(?!the\b|a\b|an\b|my\b|our\b|is\b|was\b)[a-zà-ÿ]+)?"
+    r"\s+(?:has|had|got|is|was|\w+[^s\W]s|swore|took|went|gave|bought|put|made|left|paid|did|sold|found|told|came|wants?)\b"
+)
+_THEIRS = frozenset("his her hers their theirs he she they he's she's they're".split())
+_TOO = frozenset({"too", "also", "same", "still"})
+_NO_INITIALS = frozenset("ia0123456789")
 _NEVER_NAMES = frozenset({"i", "i'm", "i've", "i'll", "i'd"})
 
 _WHO = re.compile(
@@ -99,6 +108,11 @@ class Signs:
     ended: bool
     numbers: frozenset[str]
     placed: bool
+    # Who does what is told ("Callum has joined"), or nobody; of others alone ("sold his"); the same as something; "R 19".
+    agent: str
+    theirs: bool
+    too: bool
+    initials: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,7 @@ def signs(text: str) -> Signs:
     said = [word.removesuffix("'s") for word in _WORD.findall(low)]
     kin = not _KIN.isdisjoint(said[:4])
     first = _FIRST.match(plain)
+    agent = _AGENT.match(plain)
     now, turned, over, begun, shifted, righted = (cue.search(low) is not None for cue in _CUES)
     return Signs(
         words=frozenset(said),
@@ -140,6 +155,10 @@ def signs(text: str) -> Signs:
         ended=_ENDED.search(low) is not None,
         numbers=frozenset(match.group().lower() for match in _NUMBER.finditer(low)),
         placed=_PLACED.search(low) is not None,
+        agent=_agent(agent.group(1)) if agent else "",
+        theirs=not _THEIRS.isdisjoint(said) and _SELF.search(low) is None,
+        too=not _TOO.isdisjoint(said) or "as well" in low,
+        initials=frozenset(each for each in said if len(each) == 1) - _NO_INITIALS,
     )
 
 
@@ -170,6 +189,11 @@ def strange(asked: Sought, seen: Signs) -> bool:
     if not asked.mine or seen.leads_self:
         return False
     return bool(seen.owners - asked.words) or seen.kin
+
+
+def _agent(word: str) -> str:
+    folded = word.casefold()
+    return "" if folded in PLAIN else folded
 
 
 def _names(text: str) -> frozenset[str]:

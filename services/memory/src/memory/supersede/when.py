@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from memory.facts.times import spans
+from memory.facts.times import Span, spans
+from memory.supersede.feasts import feasts
 
 _PAST = re.compile(
-    r"\b(?:did|was|were|had|used|wasn't|didn't|weren't|hadn't|lived|worked|drove|studied|was\s+\w+ing)\b",
+    r"\b(?:did|was|were|had|used|wasn't|didn't|weren't|hadn't|lived|worked|drove|studied|was\s+\w+ing|would\s+\w+\s+have)\b",
     re.I,
 )
-_PRESENT = re.compile(r"\b(?:am|is|are|do|does|have|has|will|can)\b|\w'(?:s|m|re|ve|ll)\b", re.I)
+_PRESENT = re.compile(
+    r"\b(?:am|is|are|do|does|have|has|will|can)\b|\w'(?:m|re|ve|ll)\b"
+    r"|\b(?:who|what|where|when|how|which|it|that|there|he|she)'s\b",
+    re.I,
+)
 _BEFORE = re.compile(
     r"\b(?:before|previously|previous|formerly|former|used\s+to|use\s+to|earlier|prior|last\s+time|in\s+the\s+past|back\s+then|until\s+recently|no\s+longer)\b",
     re.I,
@@ -49,10 +54,21 @@ class When:
 NOW = When(Kind.NOW)
 
 
+def named_in(query: str, now: datetime) -> list[Span]:
+    """Return the times that a question names, in order."""
+    named = feasts(query, now)
+    dated = [
+        span
+        for span in spans(query, now)
+        if all(span.end <= each.start or span.start >= each.end for each in named)
+    ]
+    return sorted([*named, *dated], key=lambda each: each.start)
+
+
 def asking(query: str, now: datetime) -> When:
     """Return what time `query` is about, read at `now`. A named time counts only in a question about the past."""
     past = bool(_PAST.search(query)) or not _PRESENT.search(query)
-    named = [span for span in spans(query, now) if span.since < now]
+    named = [span for span in named_in(query, now) if span.since < now]
     if past and named:
         span = max(named, key=lambda each: each.since - each.until)
         return When(Kind.AT, span.since, min(span.until, now))

@@ -72,17 +72,22 @@ def pairs(
 ) -> Iterator[tuple[tuple[int, int], Sequence[float]]]:
     """Yield the places of each two of which time favours the second, with the evidence that it took the first's place."""
     common = Counter(stem for each in seen for stem in each.signs.stems)
-    newest = max((each.reading.said_at for each in seen), default=None)
+    moments = sorted({each.reading.said_at for each in seen})
+    place = {moment: number for number, moment in enumerate(moments)}
+    newest = len(moments) - 1
+    # Only such questions favour the earlier of two.
+    backward = query.when.kind in (Kind.AT, Kind.FIRST)
     for one, first in enumerate(seen):
         for two, second in enumerate(seen):
             if one == two or not _favoured(query, first, second):
                 continue
-            turned = not later_of(second.reading, first.reading)
+            turned = backward and not later_of(second.reading, first.reading)
             earlier, later = (second, first) if turned else (first, second)
             # "Also" holds beside it.
             if later.reading.updates or not later.reading.adds:
-                last = later.reading.said_at == newest
-                yield (one, two), replaced_by(query, earlier, later, common, last)
+                at = place[later.reading.said_at]
+                follows = at - place[earlier.reading.said_at] <= 1
+                yield (one, two), replaced_by(query, earlier, later, common, at == newest, follows)
 
 
 def _favoured(query: Query, first: Answer, second: Answer) -> bool:
