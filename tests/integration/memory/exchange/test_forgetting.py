@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.integration
 DATABASES = ("lares", "lares_sacred")
+STREAM = "lares:stream:memory.changed.v1"
 TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -163,7 +165,7 @@ async def test_no_table_and_no_key_keeps_a_word_of_what_was_forgotten(
 
 
 async def test_a_note_that_comes_late_is_struck_off_before_anything_is_promised(
-    api: Any, caller_factory: Any, eye: Eye
+    api: Any, caller_factory: Any, eye: Eye, until: Any
 ) -> None:
     ada = caller_factory()
     ident = await remember(api, ada, "The key hangs behind the door")
@@ -183,6 +185,13 @@ async def test_a_note_that_comes_late_is_struck_off_before_anything_is_promised(
         await eye.run("DROP FUNCTION public.note_late() CASCADE")
     assert (report["verified"], report["found"]) == (True, {})
     assert await eye.run("SELECT FROM memory.pending_extraction") == []
+
+    async def announced() -> bool:
+        events = [json.loads(entry["data"]) for _, entry in eye.valkey.xrange(STREAM)]
+        return any((e["change"], e["memory_id"]) == ("forgotten", ident) for e in events)
+
+    # Conversations forget because they hear of it.
+    await until(announced)
 
 
 async def test_a_report_is_kept_without_a_word_and_looked_up_by_the_memorys_id(

@@ -105,7 +105,7 @@ class Eraser:
         if erasure.found:
             # Whoever had read an id just before may have noted by now that there is something to do about it.
             async with self._library.plain.pool.own() as conn:
-                await self._clear_books(conn, self._library.plain, "memory", together, Erasure())
+                await self._strike_notes(conn, self._library.plain, "memory", together, Erasure())
             erasure.found = await self.look(subject, together, indexed)
         erasure.cached = await self._drop_caches(subject)
         return erasure
@@ -210,9 +210,7 @@ class Eraser:
         self, conn: Connection, shelf: Shelf, schema: str, ids: list[UUID], erasure: Erasure
     ) -> None:
         tier = Tier.SACRED if schema == "sacred" else Tier.CONVENIENCE
-        for table in await self._of(conn, shelf, schema):
-            if table.name != "rows":
-                erasure.counts[table.name] += count(await conn.execute(table.deleting, ids))
+        await self._strike_notes(conn, shelf, schema, ids, erasure)
         erasure.counts["request_hashes"] += count(
             await conn.execute(text_for("blank_keys_of", tier), ids)
         )
@@ -220,6 +218,14 @@ class Eraser:
         erasure.counts["events"] += count(
             await conn.execute(text_for("drop_events_of", tier), texts)
         )
+
+    async def _strike_notes(
+        self, conn: Connection, shelf: Shelf, schema: str, ids: list[UUID], erasure: Erasure
+    ) -> None:
+        """Delete what names the memories by a key of theirs; what announces that they are gone stays."""
+        for table in await self._of(conn, shelf, schema):
+            if table.name != "rows":
+                erasure.counts[table.name] += count(await conn.execute(table.deleting, ids))
 
     async def _bury(
         self,
