@@ -53,7 +53,8 @@ LOGINS = (
         "svc_memory",
         becomes=("lares_app", "lares_readonly", "lares_remote_rw", "lares_mcp"),
         databases=DATABASES,
-        connections_max=24,
+        # Two replicas of memory, the worker and the consolidator, with all their pools full.
+        connections_max=40,
     ),
     Login("svc_orchestrator", becomes=("lares_app",), connections_max=10),
 )
