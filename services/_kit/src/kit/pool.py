@@ -14,7 +14,6 @@ import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID
 
@@ -136,7 +135,6 @@ class Pool:
             max_inactive_connection_lifetime=idle_s,
             init=_prepare,
             reset=_reset,
-            connection_class=_connection_class(),
             server_settings={"application_name": database.user},
         )
         return cls(await pool, database, wait_s)
@@ -198,7 +196,6 @@ class Pool:
         whole = False
         try:
             yield connection
-            connection.say_next(_RESET, resets=True)
             await transaction.commit()
             whole = True
         except Exception as error:
@@ -232,8 +229,9 @@ class Pool:
             try:
                 connection = await self._pool.acquire(timeout=max(left_s, 0.05))
                 transaction = connection.transaction(readonly=read_only)
-                connection.say_next(preamble)
                 await transaction.start()
+                if preamble:
+                    await connection.execute(preamble)
                 return connection, transaction
             except BaseException as error:
                 if connection is not None:
@@ -275,38 +273,6 @@ def _preamble(role: str | None, subject: UUID | None, client: str | None) -> str
     )
 
 
-@cache
-def _connection_class() -> Any:
-    """Return the driver's connection, which can say two things in one round trip."""
-    import asyncpg
-
-    class Connection(asyncpg.Connection):
-        __slots__ = ("_clean", "_next", "_resets")
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._next, self._resets, self._clean = "", False, False
-
-        def say_next(self, text: str, *, resets: bool = False) -> None:
-            """Say `text` right after the next statement that has no arguments, if that succeeds."""
-            self._next, self._resets = text, resets
-
-        async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-            if args or not self._next:
-                self._clean = False
-                return await super().execute(query, *args, timeout=timeout)
-            text, self._next = self._next, ""
-            said = await super().execute(f"{query.rstrip(';')}; {text}", timeout=timeout)
-            self._clean = self._resets
-            return said
-
-        def was_reset(self) -> bool:
-            """Say whether the last that was executed left nothing of its transaction behind."""
-            return self._clean
-
-    return Connection
-
-
 async def _prepare(connection: Any) -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
@@ -319,11 +285,8 @@ def _encode(value: Any) -> str:
 
 
 async def _reset(connection: Any) -> None:
-    # What was to be said with a statement that was never reached belongs to nobody.
-    connection.say_next("")
     # RESET ALL leaves the role alone, and a role must never outlive its transaction.
-    if not connection.was_reset():
-        await connection.execute(_RESET)
+    await connection.execute(_RESET)
 
 
 def is_connection_loss(error: BaseException) -> bool:
