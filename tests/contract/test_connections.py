@@ -14,7 +14,9 @@ LIMITS = {login.name: login.connections_max for login in LOGINS}
 SUPERUSER = 3
 
 
-def test_two_replicas_of_memory_its_worker_and_its_consolidator_fit_into_the_login_s_limit() -> None:
+def test_two_replicas_of_memory_its_worker_and_its_consolidator_fit_into_the_login_s_limit() -> (
+    None
+):
     """One connection more is refused, and what needs it answers that the database is away."""
     pools = [app, app, worker, consolidator]
     needed = sum(part.PLAIN_POOL_MAX + part.SACRED_POOL_MAX for part in pools)
