@@ -393,9 +393,8 @@ async def test_every_login_s_time_and_number_are_limited(pg: Postgres) -> None:
         "SELECT rolname, rolconnlimit, (SELECT setconfig FROM pg_db_role_setting WHERE setrole = r.oid) AS settings"
         " FROM pg_roles r WHERE rolname ~ '^svc_' AND rolname !~ '^svc_hostile_'",
     )
-    most = await rows(pg, "postgres", "SELECT current_setting('max_connections')::int AS number")
+    # Of the 80 that the server takes: whatever one service does, the others still get in.
     for row in found:
-        # Whatever one service does, the others still get in.
-        assert 0 < row["rolconnlimit"] <= most[0]["number"] / 2
+        assert 0 < row["rolconnlimit"] <= 40
         names = {setting.split("=")[0] for setting in row["settings"]}
         assert {"statement_timeout", "lock_timeout", "search_path"} <= names
