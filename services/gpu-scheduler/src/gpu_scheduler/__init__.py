@@ -1,0 +1,1 @@
+"""What gpu-scheduler is for, in one sentence."""

@@ -1,0 +1,256 @@
+"""What the scheduler knows: nodes, cards, deployments, instances, requests. Plain data; `apply` alone changes it.
+
+Times are seconds of one monotonic clock. Sizes are MiB. A card's id is its UUID, which is unique among all nodes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DeploymentKey = tuple[str, str]  # (node, model)
+
+
+class ServiceClass(StrEnum):
+    """Who waits: a voice at the speaker, a person at a screen, an agent, or nobody."""
+
+    VOICE = "voice"
+    INTERACTIVE = "interactive"
+    AGENT = "agent"
+    BATCH = "batch"
+
+
+class Phase(StrEnum):
+    """Where an instance is in its life. The card is charged in all of them but `STOPPED` and `FAILED`."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"  # finishes what runs, takes nothing new; `Instance.after_drain` says what follows
+    SLEEPING = "sleeping"  # on its way to asleep
+    ASLEEP = "asleep"
+    WAKING = "waking"
+    STOPPING = "stopping"
+    STOPPED = "stopped"  # gone; the charge stays until the card has been read after it
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model as one node declares it. `peak_mib` is the highest use that was measured, None before the first run."""
+
+    node: str
+    model: str
+    kind: str  # chat, completions, embeddings, rerank, transcription, speech, image, other
+    fingerprint: str  # changes with the weights or the settings; measured peaks belong to it
+    predicted_mib: int  # per card
+    peak_mib: int | None = None  # per card
+    asleep_mib: int = 0  # what sleep leaves on each card, as measured or declared
+    ram_mib: int = 0  # host memory while resident
+    asleep_ram_mib: int = 0  # host memory while asleep: staged weights
+    can_sleep: bool = False
+    cards: tuple[str, ...] = ()  # where it may run; empty: any card of the node
+    cards_needed: int = 1
+    slots: int = 1  # requests at once
+    start_s: float = 10.0
+    wake_s: float = 1.0
+    sleep_s: float = 1.0
+    stop_s: float = 1.0
+    group: str | None = None  # of a group one member is resident at a time
+    pinned: bool = False
+    min_dwell_s: float = 5.0
+    idle_sleep_s: float | None = 300.0
+    idle_stop_s: float | None = 3600.0
+    enabled: bool = True
+
+    @property
+    def key(self) -> DeploymentKey:
+        """The deployment's name among all."""
+        return self.node, self.model
+
+
+@dataclass
+class Card:
+    """One card as it was last read, and what is booked on it."""
+
+    id: str
+    node: str
+    index: int
+    total_mib: int
+    used_mib: int = 0
+    read_at: float = float("-inf")
+    # What processes of known instances were read to use; the rest of `used_mib` is foreign.
+    ours_mib: Mapping[str, int] = field(default_factory=dict[str, int])  # instance id -> MiB
+    # Charges of instances that are gone, kept until a reading after `until_read_after` shows the memory free.
+    remnants: dict[str, Remnant] = field(default_factory=dict)
+
+
+@dataclass
+class Remnant:
+    """Memory that was charged to an instance which has stopped or gone to sleep, and not yet been seen free."""
+
+    mib: int
+    since: float
+    expires_after_reading_at: float
+
+
+@dataclass
+class Node:
+    """One GPU node. A node that is not `up` grants nothing and is sent nothing."""
+
+    name: str
+    up: bool = False
+    last_seen: float = float("-inf")
+    ram_budget_mib: int = 0
+    ram_foreign_mib: int = 0
+    wakeable: bool = False  # by Wake-on-LAN
+    wake_tried_at: float | None = None
+    draining: bool = False  # by the owner's order: nothing new is started or granted
+    boot: str = ""
+
+
+@dataclass
+class Instance:
+    """One container of a deployment. `charge_mib` is booked on each of `cards` before its start is sent."""
+
+    id: str
+    deployment: DeploymentKey
+    cards: tuple[str, ...]
+    charge_mib: int
+    phase: Phase
+    since: float  # in this phase
+    fence: int
+    resident_since: float | None = None
+    last_used: float = float("-inf")
+    running: set[str] = field(default_factory=set[str])  # request ids
+    after_drain: Phase | None = None  # SLEEPING or STOPPING
+    error: str | None = None
+    oom: bool = False
+    action_sent_at: float | None = None
+    # Seen by the node at least once since the action that made it: until then silence is not absence.
+    seen: bool = False
+
+
+@dataclass
+class Request:
+    """One ask. A lease is an ask that is held until released, renewed by heartbeats, on a deployment or on bare memory."""
+
+    id: str
+    origin: str  # the gateway's or holder's connection: lost with it
+    model: str  # empty for bare memory
+    service_class: ServiceClass
+    caller: str  # for fair shares
+    arrived: float
+    seq: int
+    deadline: float | None = None
+    work_s: float = 1.0  # expected, for estimates and fair shares
+    agent: str | None = None
+    lease: bool = False
+    lease_mib: int = 0  # bare memory that is asked for, when `model` is empty
+    lease_card: str | None = None  # asked for by name; filled in when granted
+    lease_ttl_s: float = 30.0
+    lease_until: float | None = None
+    cards_allowed: frozenset[str] | None = None
+    nodes_allowed: frozenset[str] | None = None
+    instance: str | None = None  # granted
+    fence: int | None = None
+    granted_at: float | None = None
+    first_byte: bool = False
+    preemptions: int = 0
+    preempting: bool = False
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for its grant."""
+        return self.granted_at is None
+
+
+@dataclass
+class ModelBook:
+    """How a deployment has been doing: crashes and out-of-memory starts, and when it may be tried again."""
+
+    crashes: int = 0
+    not_before: float = float("-inf")
+    oom_retried: bool = False
+    refused_why: str | None = None  # given up on: every ask is refused with it until `not_before`
+    last_evicted: float = float("-inf")
+    # exponentially weighted: what a start, a wake and a request really took
+    start_s: float | None = None
+    wake_s: float | None = None
+    work_s: float | None = None
+
+
+@dataclass
+class Agent:
+    """Somebody who holds leases and places, and says every few seconds that it lives."""
+
+    id: str
+    caller: str
+    seen_at: float
+    ttl_s: float
+
+
+@dataclass
+class State:
+    """All of it. `fence` only grows; `epoch` is the number of this scheduler's life and the fence's upper part."""
+
+    policy: Policy
+    epoch: int = 0
+    fence: int = 0
+    nodes: dict[str, Node] = field(default_factory=dict[str, Node])
+    cards: dict[str, Card] = field(default_factory=dict[str, Card])
+    deployments: dict[DeploymentKey, Deployment] = field(
+        default_factory=dict[DeploymentKey, Deployment]
+    )
+    instances: dict[str, Instance] = field(default_factory=dict[str, Instance])
+    requests: dict[str, Request] = field(default_factory=dict[str, Request])
+    books: dict[DeploymentKey, ModelBook] = field(default_factory=dict[DeploymentKey, ModelBook])
+    agents: dict[str, Agent] = field(default_factory=dict[str, Agent])
+    usage: dict[str, float] = field(
+        default_factory=dict[str, float]
+    )  # caller -> decayed seconds of service
+    usage_at: float = 0.0
+    # The owner's orders, which outlast one decision: model -> pinned or not; models never to be started.
+    pins: dict[str, bool] = field(default_factory=dict[str, bool])
+    banned: set[str] = field(default_factory=set[str])
+    wanted: set[DeploymentKey] = field(
+        default_factory=set[DeploymentKey]
+    )  # load orders not yet carried out
+    paused: bool = False  # the off switch: nothing is started or granted
+    journal: deque[str] = field(default_factory=lambda: deque[str](maxlen=200))
+
+
+@dataclass(frozen=True)
+class ClassPolicy:
+    """How one class is treated. `slo_s` is the wait it is served within; `priority` counts in seconds of waiting."""
+
+    priority: float
+    slo_s: float
+    queue_max: int
+    wait_max_s: float  # refused when it has waited this long
+    preemptible: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The numbers of the decision; `inference/scheduling.yaml` sets them."""
+
+    classes: Mapping[ServiceClass, ClassPolicy]
+    queue_max: int = 1000
+    caller_queue_max: int = 100
+    margin_unmeasured: float = 0.15
+    margin_unmeasured_mib: int = 512
+    margin_measured: float = 0.03
+    margin_measured_mib: int = 128
+    reserve_mib: int = 256  # of each card, never booked
+    reading_age_max_s: float = 5.0  # an older reading books nothing new
+    switch_gain: float = 1.0  # how much a switch must be worth against what it costs
+    aging_per_s: float = 1.0
+    fairness_half_life_s: float = 300.0
+    fairness_weight: float = 1.0
+    crash_backoff_s: float = 5.0
+    crash_backoff_max_s: float = 300.0
+    crashes_max: int = 5
+    start_timeout_s: float = 300.0
+    remnant_timeout_s: float = 30.0
