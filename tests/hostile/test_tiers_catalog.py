@@ -257,6 +257,8 @@ async def test_24_nobody_but_the_superuser_has_an_attribute_and_nobody_else_exis
         "svc_forward_auth",
         "svc_memory",
         "svc_orchestrator",
+        "svc_model_gateway",
+        "svc_gpu_scheduler",
     }
 
 

@@ -164,9 +164,10 @@ def with_heartbeat(
     return wrapped
 
 
-def serve(app: ASGIApp, settings: HttpSettings) -> None:
+def serve(app: ASGIApp, settings: HttpSettings, *, websocket_bytes_max: int | None = None) -> None:
     """Serve on the service's own address until SIGTERM; running requests get `stop_seconds` to finish.
 
+    WebSockets are spoken only where `websocket_bytes_max` says how large a message may be.
     Raises BindRefused when the address is absent or stands for all addresses.
     """
     import uvicorn
@@ -179,7 +180,10 @@ def serve(app: ASGIApp, settings: HttpSettings) -> None:
         port=settings.port,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="none" if websocket_bytes_max is None else "websockets-sansio",
+        ws_max_size=websocket_bytes_max or 0,
+        # Short messages within the house: compressing them costs more than it saves.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -57,6 +57,9 @@ LOGINS = (
         connections_max=40,
     ),
     Login("svc_orchestrator", becomes=("lares_app",), connections_max=10),
+    # Accounts and budgets; and what the scheduler of the GPUs must know again after a restart.
+    Login("svc_model_gateway", connections_max=4),
+    Login("svc_gpu_scheduler", connections_max=3),
 )
 LOGIN_NAMES = tuple(login.name for login in LOGINS)
 

@@ -50,6 +50,12 @@ class Settings(CommonSettings):
     password_svc_orchestrator: str = secret(
         "db_password_svc_orchestrator", help="Password to give svc_orchestrator."
     )
+    password_svc_model_gateway: str = secret(
+        "db_password_svc_model_gateway", help="Password to give svc_model_gateway."
+    )
+    password_svc_gpu_scheduler: str = secret(
+        "db_password_svc_gpu_scheduler", help="Password to give svc_gpu_scheduler."
+    )
 
     def passwords(self) -> Mapping[str, str]:
         """Return each login role's password by the role's name."""

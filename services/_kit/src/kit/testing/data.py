@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[5]
 POSTGRES_IMAGE, VALKEY_IMAGE = "lares/postgres:dev", "lares/valkey:dev"
-LOGINS = ("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator")
+LOGINS = (
+    *("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator"),
+    *("svc_model_gateway", "svc_gpu_scheduler"),
+)
 DATABASES = ("lares", "lares_sacred")
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
