@@ -49,7 +49,7 @@ install -d -m 0711 "$LARES_STATE" "$secrets_dir"
 once postgres superuser_password password
 same migrate superuser_password postgres superuser_password
 once migrate db_password_svc_migrate password
-for service in identity forward-auth memory orchestrator; do
+for service in identity forward-auth memory orchestrator model-gateway gpu-scheduler; do
   once "$service" db_password password
   same migrate "db_password_svc_${service//-/_}" "$service" db_password
 done
@@ -57,7 +57,7 @@ same memory-worker db_password memory db_password
 same consolidator db_password memory db_password
 
 # Valkey: a user per service; the server keeps hashes alone.
-for service in memory memory-worker orchestrator dashboard state-registry; do
+for service in memory memory-worker orchestrator dashboard state-registry gpu-scheduler; do
   once "$service" valkey_password password
 done
 once valkey health_password password
@@ -82,7 +82,7 @@ rm -f "$LARES_TMP/users.acl"
 
 # The caller's token: one signs, the others can only verify.
 once forward-auth caller_signing_key openssl genpkey -algorithm ed25519
-for service in identity dashboard mcp-gateway memory orchestrator state-registry; do
+for service in identity dashboard mcp-gateway memory orchestrator state-registry model-gateway gpu-scheduler; do
   if missing "$service" caller_public_key; then
     openssl pkey -in "$secrets_dir/forward-auth/caller_signing_key" -pubout | put "$service" caller_public_key
   fi
@@ -97,3 +97,6 @@ once identity setup_token password
 # Without this key the sacred database cannot be read again: back it up with the data.
 once memory sacred_data_key openssl rand -base64 32
 same memory-worker sacred_data_key memory sacred_data_key
+
+# The authority of the link to the GPU nodes, and the certificates by which they know the house.
+source "$LARES_ROOT/setup/node-authority.sh"

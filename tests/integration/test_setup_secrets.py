@@ -104,7 +104,14 @@ def test_a_password_that_two_containers_need_is_the_same_and_others_differ(state
     assert made["postgres/superuser_password"] == made["migrate/superuser_password"]
     own = [
         made[f"{service}/db_password"]
-        for service in ("identity", "forward-auth", "memory", "orchestrator")
+        for service in (
+            "identity",
+            "forward-auth",
+            "memory",
+            "orchestrator",
+            "model-gateway",
+            "gpu-scheduler",
+        )
     ]
     assert len(set(own)) == len(own)
 
@@ -113,7 +120,14 @@ def test_the_valkey_users_hold_the_hashes_of_the_services_passwords(state: Path)
     made = contents(state)
     users = made["valkey/users.acl"].decode()
     assert "@SHA256" not in users
-    for service in ("memory", "memory-worker", "orchestrator", "dashboard", "state-registry"):
+    for service in (
+        "memory",
+        "memory-worker",
+        "orchestrator",
+        "dashboard",
+        "state-registry",
+        "gpu-scheduler",
+    ):
         password = made[f"{service}/valkey_password"]
         line = next(
             line
@@ -152,3 +166,57 @@ def test_a_run_that_is_killed_leaves_no_half_secret_and_the_next_completes_it(
         n: kept[n] for n in kept.keys() - rendered
     }
     assert after["memory/db_password"] == after["migrate/db_password_svc_memory"]
+
+
+def told(certificate: Path, *what: str) -> str:
+    return run("openssl", "x509", "-in", str(certificate), "-noout", *what)
+
+
+def test_the_house_shows_gpu_nodes_a_certificate_per_role_and_one_container_holds_the_authority_s_key(
+    state: Path,
+) -> None:
+    made = contents(state)
+    holders = {name for name in made if name.endswith("/node_authority_key")}
+    assert holders == {"gpu-scheduler/node_authority_key"}
+    assert made["gpu-scheduler/node_authority"] == made["model-gateway/node_authority"]
+    authority = state / "secrets/gpu-scheduler/node_authority"
+    for service, role in (("gpu-scheduler", "scheduler"), ("model-gateway", "gateway")):
+        certificate = state / f"secrets/{service}/node_client_certificate"
+        purpose = ("-purpose", "sslclient", "-x509_strict", "-CAfile", str(authority))
+        run("openssl", "verify", *purpose, str(certificate))
+        assert f"URI:lares:role:{role}" in told(certificate, "-ext", "subjectAltName")
+        assert "TLS Web Client Authentication" in told(certificate, "-ext", "extendedKeyUsage")
+        key = state / f"secrets/{service}/node_client_key"
+        assert told(certificate, "-pubkey") == run("openssl", "pkey", "-in", str(key), "-pubout")
+
+
+def test_a_certificate_that_is_half_over_or_of_another_authority_is_made_anew(
+    state: Path, tmp_path: Path
+) -> None:
+    house = tmp_path / "house"
+    run("cp", "-a", str(state), str(house))
+    certificate = house / "secrets/model-gateway/node_client_certificate"
+    key, authority = (
+        house / "secrets/model-gateway/node_client_key",
+        house / "secrets/gpu-scheduler",
+    )
+    request = run("openssl", "req", "-new", "-key", str(key), "-subj", "/CN=model-gateway")
+    signing = (
+        "-CA",
+        str(authority / "node_authority"),
+        "-CAkey",
+        str(authority / "node_authority_key"),
+    )
+    certificate.write_text(run("openssl", "x509", "-req", "-days", "300", *signing, stdin=request))
+    digest = (house / "rendered/node-certificates").read_text()
+    make(house)
+    run("openssl", "x509", "-in", str(certificate), "-noout", "-checkend", str(400 * 86400))
+    renewed = (house / "rendered/node-certificates").read_text()
+    assert renewed != digest, "the containers would not be told"
+    (authority / "node_authority_key").unlink()
+    make(house)
+    for service in ("gpu-scheduler", "model-gateway"):
+        run(
+            "openssl", "verify", "-CAfile", str(house / f"secrets/{service}/node_authority"),
+            str(house / f"secrets/{service}/node_client_certificate"),
+        )  # fmt: skip
