@@ -71,6 +71,11 @@ def service_yaml(folder: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
 
 
+def in_the_house(folder: Path) -> bool:
+    """Whether a service's container is one of the house's own; else it runs on the GPU node."""
+    return service_yaml(folder).get("placement", "house") == "house"
+
+
 def project(folder: Path) -> dict[str, Any]:
     """Return a folder's pyproject.toml."""
     return tomllib.loads((folder / "pyproject.toml").read_text())

@@ -9,7 +9,8 @@ import tree
 from kit.settings import CommonSettings, describe
 
 CONTAINERS = sorted(tree.containers())
-SERVICES = {folder.name: folder for folder in tree.service_folders()}
+# What runs on the GPU node stands in gpu-node/compose.yaml.
+SERVICES = {folder.name: folder for folder in tree.service_folders() if tree.in_the_house(folder)}
 ONE_SHOT = {"migrate"}
 # The same image and user, another command: both serve one service's data.
 SAME_USER = {frozenset({"memory", "memory-worker", "consolidator"})}

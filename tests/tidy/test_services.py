@@ -10,7 +10,7 @@ import pytest
 import tree
 
 FIELDS = {"name", "domain", "uid", "port", "streams", "database_role", "memory_budget_mib"}
-OPTIONAL_FIELDS = {"workers"}
+OPTIONAL_FIELDS = {"workers", "placement"}
 SERVICES = tree.service_folders()
 SHARED = {"kit", "contracts"}
 
@@ -75,6 +75,7 @@ def test_a_service_yaml_has_every_field_and_no_other(folder: Path) -> None:
     assert told["name"] == folder.name
     assert told["domain"] in tree.DOMAINS
     assert set(told["streams"]) == {"reads", "writes"}
+    assert told.get("placement", "house") in ("house", "gpu-node")
 
 
 @pytest.mark.parametrize("folder", SERVICES, ids=lambda folder: folder.name)

@@ -75,6 +75,9 @@ def numbers(domain: str) -> tuple[int, int]:
     taken = {int(n) for n in re.findall(r"LARES_NET:-10\.89\}\.(\d+)\.0/24", networks)}
     fragments = "".join(path.read_text() for path in (ROOT / "compose").glob("*.yaml"))
     uids = {int(n) for n in re.findall(r'user: "(\d+):', fragments)}
+    # A service of the GPU node is in no fragment of the house.
+    said = "".join(path.read_text() for path in (ROOT / "services").glob("*/service.yaml"))
+    uids |= {int(n) for n in re.findall(r"^uid: (\d+)$", said, re.MULTILINE)}
     return (
         next_free(FIRST_NETWORK[domain], taken, "network"),
         next_free(FIRST_UID[domain], uids, "user id"),

@@ -1,0 +1,106 @@
+"""What node-agent can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.settings import CommonSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CommonSettings):
+    """Where it listens, what it may start, and within which limits."""
+
+    bind: str = setting(
+        "LARES_BIND", help="The agent's own address on its network. Never every address."
+    )
+    port: int = setting("LARES_PORT", default=8443, help="Port to listen on, with mutual TLS.")
+    node: str = setting("LARES_NODE", help="The node's name, as it joined the house.")
+    disabled: bool = setting(
+        "LARES_NODE_DISABLED",
+        default=False,
+        help="The off switch: running models are stopped and nothing is started or proxied.",
+    )
+    catalogue_path: Path = setting(
+        "LARES_NODE_MODELS",
+        default=Path("/etc/lares/models.yaml"),
+        help="The catalogue of models; read again when it changes.",
+    )
+    tls_dir: Path = setting(
+        "LARES_NODE_TLS_DIR",
+        default=Path("/var/lib/lares/node"),
+        help="Folder of the node's key, its certificate and the house's authority.",
+    )
+    weights_path: Path = setting(
+        "LARES_NODE_WEIGHTS",
+        default=Path("/models"),
+        help="The folder of weights, read-only, as this container sees it.",
+    )
+    weights_host_path: str = setting(
+        "LARES_NODE_WEIGHTS_HOST",
+        default="",
+        help="The same folder as the engine sees it; empty: as above.",
+    )
+    socket_path: Path = setting(
+        "LARES_ENGINE_SOCKET", default=Path("/run/docker.sock"), help="The engine's socket."
+    )
+    cgroup_path: Path = setting(
+        "LARES_CGROUP_PATH",
+        default=Path("/host/cgroup"),
+        help="The host's control groups, mounted read-only: the models' memory is read there.",
+    )
+    own_container: str = setting(
+        "LARES_NODE_SELF",
+        default="",
+        help="Name of the agent's own container, which joins each model's network; empty: the agent runs on the host.",
+    )
+    models_net: str = setting(
+        "LARES_MODELS_NET",
+        default="10.87",
+        help="The first two numbers of the addresses of the models' networks.",
+    )
+    cards: str = setting(
+        "LARES_NODE_CARDS",
+        default="auto",
+        help="How cards are read: auto, nvidia, amd or simulated.",
+    )
+    simulated_cards: tuple[str, ...] = setting(
+        "LARES_NODE_SIMULATED_CARDS",
+        default=(),
+        help="Cards that are only played, for tests and demos: sim-0:24576 is one of 24 GiB.",
+    )
+    ram_budget_mib: int = setting(
+        "LARES_NODE_RAM_BUDGET_MIB",
+        default=0,
+        help="Host memory that models may take together, resident or asleep; 0: three quarters of all.",
+    )
+    wake_mac: str | None = setting(
+        "LARES_NODE_WAKE_MAC",
+        default=None,
+        help="Hardware address for Wake-on-LAN, where the node may be suspended.",
+    )
+    suspend: bool = setting(
+        "LARES_NODE_SUSPEND",
+        default=False,
+        help="Whether the scheduler may suspend this node when nothing has run for long.",
+    )
+    suspend_path: Path = setting(
+        "LARES_NODE_SUSPEND_PATH",
+        default=Path("/run/lares-host/suspend"),
+        help="File whose writing asks the host to suspend (gpu-node's own watcher does it).",
+    )
+    stop_models: bool = setting(
+        "LARES_NODE_STOP_MODELS",
+        default=False,
+        help="Whether SIGTERM stops the models too; else they run on and are found again.",
+    )
+    stop_seconds: int = setting(
+        "LARES_STOP_SECONDS", default=8, help="How long running requests may finish after SIGTERM."
+    )
+    body_bytes_max: int = setting(
+        "LARES_BODY_BYTES_MAX",
+        default=32 * 1024 * 1024,
+        help="Largest request body that is passed on to a model.",
+    )
+    connections_max: int = setting(
+        "LARES_CONNECTIONS_MAX", default=1024, help="Most requests proxied at once."
+    )
