@@ -17,6 +17,7 @@ ACTIONS_PATH = "/v1/actions"
 STATE_PATH = "/v1/state"
 INSTANCES_PATH = "/v1/instances"
 JOIN_PATH = "/node/join"
+CERTIFICATE_PATH = "/v1/certificate"
 FENCE_HEADER = "X-Lares-Fence"
 NODE_PORT = 8443
 CardId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
@@ -157,7 +158,7 @@ class ActionTaken(Contract):
 
 
 class JoinAsk(Contract):
-    """`POST /node/join` of the house: a one-time token, and the key the node made for itself."""
+    """`POST /node/join` of the house: a one-time token's secret, and the key the node made for itself."""
 
     token: Annotated[str, Field(min_length=16, max_length=500)]
     node: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
@@ -172,3 +173,29 @@ class JoinAnswer(Contract):
     certificate: str
     authority: str
     expires_at: Instant
+
+
+class CertificateRequest(Contract):
+    """`POST /v1/certificate` of the node, by the scheduler alone: a new key's request, to be signed for the same name."""
+
+    csr: Annotated[str, Field(max_length=8192)]
+
+
+class CertificateGiven(Contract):
+    """`PUT /v1/certificate` of the node: taken only if it belongs to the key that was last asked for, and to this node."""
+
+    certificate: Annotated[str, Field(max_length=8192)]
+
+
+class JoinToken(Contract):
+    """What `make gpu-node` prints, as `lares1.` and base64url of this in JSON. `secret` is the part that is secret."""
+
+    node: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    address: Annotated[str, Field(max_length=64)]
+    house: Annotated[str, Field(max_length=64)]  # the house's address, as numbers
+    host: Annotated[str, Field(max_length=253)]  # its name, as its certificate says
+    https_port: Annotated[int, Field(ge=1, le=65535)] = 443
+    http_port: Annotated[int, Field(ge=1, le=65535)] = 80
+    # SHA-256 of the house's own web authority, in hex; None: the house's certificate is one that every system knows.
+    authority_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    secret: Annotated[str, Field(min_length=32, max_length=100)]

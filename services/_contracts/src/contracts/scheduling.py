@@ -125,6 +125,8 @@ class Granted(Contract):
     request_id: RequestId
     node: Name
     node_url: Annotated[str, Field(max_length=300)]
+    # The one name under which the node's certificate is believed: it changes when a node is removed or joined anew.
+    tls_name: Annotated[str, Field(max_length=253)]
     instance_id: Name
     path: Annotated[str, Field(max_length=300)]
     fence: Fence
@@ -181,6 +183,7 @@ class Lease(Contract):
     node: Name | None = None
     card: Name | None = None
     node_url: str | None = None
+    tls_name: str | None = None
     path: str | None = None
     fence: Fence | None = None
     holder: ShortText
