@@ -2,7 +2,9 @@
 
 `GET /v1/events` is a stream of JSON lines, each a whole `NodeState`: one at once, one whenever something changes, and
 one a second at least. `POST /v1/actions` takes an `Action`; repeating one by its id changes nothing. Requests to models
-go to `/v1/instances/{instance_id}/...` with the grant's fence in `X-Lares-Fence`. Sizes are MiB, times seconds.
+go to `/v1/instances/{instance_id}/...` with the grant's fence in `X-Lares-Fence` and the request's id in
+`X-Lares-Request`. `at` is when the reading of the cards began; the phases are taken after it. Sizes are MiB, times
+seconds.
 """
 
 from typing import Annotated, Literal
@@ -19,6 +21,7 @@ INSTANCES_PATH = "/v1/instances"
 JOIN_PATH = "/node/join"
 CERTIFICATE_PATH = "/v1/certificate"
 FENCE_HEADER = "X-Lares-Fence"
+REQUEST_HEADER = "X-Lares-Request"  # the gateway's request id; each (fence, request id) is taken once
 NODE_PORT = 8443
 CardId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 InstancePhase = Literal[
@@ -133,6 +136,7 @@ class NodeState(Contract):
     ram_budget_mib: Mib
     wake_mac: str | None = None
     leaving: bool = False  # about to suspend or stop
+    error: Sentence | None = None  # of the node itself: its catalogue is wrong, its engine is silent
     cards: tuple[CardReading, ...]
     models: Annotated[tuple[DeclaredModel, ...], Field(max_length=256)]
     instances: Annotated[tuple[InstanceState, ...], Field(max_length=256)]
