@@ -7,8 +7,8 @@ import pytest
 import yaml
 from model_gateway.app import build
 from model_gateway.catalogue import read
-from model_gateway.domain import choose
 from model_gateway.errors import CatalogueInvalid
+from model_gateway.ways import Needs, choose
 
 from .conftest import book
 
@@ -203,9 +203,10 @@ def pasted(heading: str) -> dict[str, Any]:
 
 def test_the_runbooks_example_can_be_pasted_into_the_shipped_file(tmp_path: Path) -> None:
     catalogue = read(write(tmp_path, pasted("A model server outside")), VARIABLES)
-    route = choose(catalogue, "lares-small", "chat", "convenience", ())
-    assert route.backend_name == "provider"
-    assert choose(catalogue, "lares-small", "chat", "sensitive", ()).backend_name == "local-llm"
+    [route] = choose(catalogue, "lares-small", Needs(), tier="convenience")
+    assert route.name == "provider"
+    [at_home] = choose(catalogue, "lares-small", Needs(), tier="sensitive")
+    assert at_home.name == "local-llm"
 
 
 def test_the_runbooks_example_at_home_answers_conversations_and_leaves_sacred_text_in_the_house(
@@ -214,5 +215,7 @@ def test_the_runbooks_example_at_home_answers_conversations_and_leaves_sacred_te
     catalogue = read(write(tmp_path, pasted("A model server at home")), VARIABLES)
     for tier in ("convenience", "sensitive"):
         # It is of the house: the switch for what is outside leaves it on.
-        assert choose(catalogue, "lares-small", "chat", tier, ("outside",)).backend_name == "gpu"
-    assert choose(catalogue, "lares-small", "chat", "sacred", ()).backend_name == "local-llm"
+        [way] = choose(catalogue, "lares-small", Needs(), tier=tier, disabled=("outside",))
+        assert way.name == "gpu"
+    [private] = choose(catalogue, "lares-small", Needs(), tier="sacred")
+    assert private.name == "local-llm"

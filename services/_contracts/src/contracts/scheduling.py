@@ -154,9 +154,16 @@ class Preempted(Contract):
     why: Sentence
 
 
+class Drawn(Contract):
+    """What one running request's share of its cards draws now, by instance; at most once a second, where cards tell."""
+
+    type: Literal["drawn"] = "drawn"
+    watts: Annotated[dict[Name, Annotated[float, Field(ge=0)]], Field(max_length=256)]
+
+
 FromGateway = Annotated[Hello | Ask | Cancel | Began | Ended, Field(discriminator="type")]
 FromScheduler = Annotated[
-    Welcome | Offered | Queued | Granted | Refused | Preempted, Field(discriminator="type")
+    Welcome | Offered | Queued | Granted | Refused | Preempted | Drawn, Field(discriminator="type")
 ]
 
 

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 
 from model_gateway import catalogue
 from model_gateway.catalogue import Backend, Catalogue
-from model_gateway.desk import Desk
+from model_gateway.desk import Desk, Opener
+from model_gateway.endpoints import ENDPOINTS
 from model_gateway.errors import CatalogueInvalid
 from model_gateway.numbers import Numbers
 from model_gateway.routes import Api
@@ -64,13 +65,23 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
                 numbers.watch(upstream)
             yield
 
-    upstreams: dict[str, Upstream] = {}
+    upstreams: dict[str, Opener] = {}
     app = Starlette(lifespan=with_heartbeat(lifespan))
-    equip(app, "model-gateway", domain="inference", settings=settings)
+    larger = {
+        f"/v1{endpoint.path}": endpoint.body_bytes_max
+        for endpoint in ENDPOINTS
+        if endpoint.body_bytes_max is not None
+    }
+    equip(app, "model-gateway", domain="inference", settings=settings, body_bytes_max_at=larger)
     numbers = Numbers(app.state.metrics)
-    app.router.routes.extend(
-        Api(book, Desk(upstreams, numbers), frozenset(settings.disabled)).routes()
+    api = Api(
+        book,
+        Desk(upstreams, None, numbers),
+        frozenset(settings.disabled),
+        ENDPOINTS,
+        settings.keep_alive_seconds,
     )
+    app.router.routes.extend(api.routes())
     return app
 
 

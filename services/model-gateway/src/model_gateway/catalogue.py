@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
+from contracts.scheduling import ServiceClass
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model_gateway.errors import CatalogueInvalid
@@ -23,6 +24,18 @@ _VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
 
 Tier = Literal["convenience", "sensitive", "sacred"]
 TIERS: tuple[Tier, ...] = ("convenience", "sensitive", "sacred")
+
+
+def lower(one: Tier, other: Tier) -> Tier:
+    """Return the less private of two tiers."""
+    return one if TIERS.index(one) <= TIERS.index(other) else other
+
+
+Kind = Literal["chat", "completions", "embeddings", "rerank", "transcription", "speech", "image"]
+# What a model of its kind may or may not be able to do: read pictures, call tools, answer in a given JSON schema.
+Skill = Literal["tools", "json_schema", "vision"]
+SKILLS: tuple[Skill, ...] = ("tools", "json_schema", "vision")
+SERVICE_CLASSES: tuple[ServiceClass, ...] = ("voice", "interactive", "agent", "batch")
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -34,9 +47,10 @@ class Part(BaseModel):
 
 
 class Backend(Part):
-    """A server that speaks OpenAI's protocol."""
+    """A server that speaks OpenAI's protocol, or Anthropic's."""
 
     url: str
+    protocol: Literal["openai", "anthropic"] = "openai"
     in_house: bool
     via_egress_proxy: bool = False
     max_tier: Tier | None = None
@@ -140,22 +154,92 @@ class Backend(Part):
         return self.max_tier or ("sacred" if self.in_house else "convenience")
 
 
-class Model(Part):
-    """A name that can be asked, and what stands behind it."""
+class Price(Part):
+    """What a provider takes, in the file's currency for a million tokens. `request`: for each call beside them."""
 
-    backend: Name
-    kind: Literal["chat", "embeddings"]
+    read_per_million: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    written_per_million: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    request: Annotated[float, Field(ge=0, le=1000)] = 0.0
+
+
+class Limits(Part):
+    """What can be asked of a model. A way that says nothing of one has its model's."""
+
+    context_tokens: Annotated[int, Field(ge=1, le=4_000_000)] | None = None
+    output_tokens_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    inputs_max: Annotated[int, Field(ge=1, le=2048)] | None = None
+    extra_fields: tuple[str, ...] | None = None
+    tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    can: tuple[Skill, ...] | None = None
+    price: Price | None = None
+
+
+class Leg(Limits):
+    """One way of a model, as the file names it: a model of the GPU nodes' catalogues, or a backend."""
+
+    gpu: Name | None = None
+    backend: Name | None = None
     upstream_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    context_tokens: Annotated[int, Field(ge=1, le=4_000_000)]
-    output_tokens_max: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    inputs_max: Annotated[int, Field(ge=1, le=2048)] = 64
+    classes: Annotated[tuple[ServiceClass, ...], Field(min_length=1)] = SERVICE_CLASSES
+    # Less than the backend or the node would be shown; never more.
+    max_tier: Tier | None = None
+    # Of a GPU way: how long it is waited for before the next one is tried, and how long it may answer.
+    queue_seconds: Seconds = 300
+    silence_seconds: Seconds = 120
+    answer_seconds: Seconds = 900
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if (self.gpu is None) == (self.backend is None):
+            raise ValueError("a way names either `gpu` or `backend`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """How it is shown and switched off."""
+        return f"gpu:{self.gpu}" if self.backend is None else self.backend
+
+
+class Model(Limits):
+    """A name that can be asked, and what stands behind it: `backend`, or `routes`, tried in their order."""
+
+    kind: Kind
+    backend: Name | None = None
+    routes: Annotated[tuple[Leg, ...], Field(min_length=1, max_length=8)] | None = None
+    upstream_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     dimensions: Annotated[int, Field(ge=1, le=8192)] | None = None
-    extra_fields: tuple[str, ...] = ()
-    tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     when_private: Name | None = None
     # What the model is good enough for beside conversation; `facts`: memory asks it to read memories.
     fit_for: tuple[Literal["facts"], ...] = ()
     enabled: bool = True
+
+    @model_validator(mode="after")
+    def _has_a_way(self) -> Self:
+        if (self.backend is None) == (self.routes is None):
+            raise ValueError("a model names either `backend` or `routes`")
+        if self.routes is not None and self.upstream_name is not None:
+            raise ValueError("upstream_name belongs to each of the `routes`")
+        names = [leg.name for leg in self.legs]
+        if len(set(names)) < len(names):
+            raise ValueError("`routes` names a way twice")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_context(self) -> Self:
+        reads = self.kind in ("chat", "completions", "embeddings", "rerank")
+        # A GPU node says itself how large the context of its models is.
+        said = [leg.context_tokens or self.context_tokens for leg in self.legs if leg.backend]
+        if reads and None in said:
+            raise ValueError("context_tokens is missing")
+        return self
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The ways, in order."""
+        if self.routes is not None:
+            return self.routes
+        return (Leg(backend=self.backend, upstream_name=self.upstream_name),)
 
 
 class Catalogue(Part):
@@ -167,31 +251,48 @@ class Catalogue(Part):
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
+        if any(name.startswith("gpu:") for name in self.backends):
+            raise ValueError(
+                "a backend's name does not begin with gpu: (a way over the GPU nodes does)"
+            )
         for name, model in self.models.items():
-            if model.backend not in self.backends:
-                raise ValueError(
-                    f"model {name} names the backend {model.backend}, which is not in the file"
-                )
+            for leg in model.legs:
+                if leg.backend is not None:
+                    self._check_leg(name, model, self.backends.get(leg.backend), leg.backend)
             if model.when_private is not None:
                 self._check_instead(name, model, model.when_private)
         return self
+
+    def _check_leg(self, name: str, model: Model, backend: Backend | None, said: str) -> None:
+        if backend is None:
+            raise ValueError(f"model {name} names the backend {said}, which is not in the file")
+        if backend.protocol == "anthropic" and model.kind != "chat":
+            raise ValueError(f"model {name}: a backend that speaks Anthropic's protocol only chats")
 
     def _check_instead(self, name: str, model: Model, instead: str) -> None:
         other = self.models.get(instead)
         if other is None or other.kind != model.kind:
             raise ValueError(f"when_private of {name} names no {model.kind} model of the file")
-        if (
-            self.backends.get(other.backend, None) is None
-            or not self.backends[other.backend].in_house
-        ):
+        theirs = [self.leg_limit(leg) for leg in other.legs]
+        if any(leg.backend and not self._in_house(leg.backend) for leg in other.legs):
             raise ValueError(f"when_private of {name} must name a model that runs in the house")
         # Each may be shown more than the one before it: a request is handed on twice at most, and never back.
-        mine = self.backends[model.backend].tier_limit
-        theirs = self.backends[other.backend].tier_limit
-        if mine != "sacred" and TIERS.index(theirs) <= TIERS.index(mine):
+        mine = max((self.leg_limit(leg) for leg in model.legs), key=TIERS.index)
+        most = max(theirs, key=TIERS.index)
+        if mine != "sacred" and TIERS.index(most) <= TIERS.index(mine):
             raise ValueError(
                 f"when_private of {name} must name a model that may be shown more than {mine} text"
             )
+
+    def _in_house(self, backend: str) -> bool:
+        return backend in self.backends and self.backends[backend].in_house
+
+    def leg_limit(self, leg: Leg) -> Tier:
+        """Return the most private tier that a way may be shown; of a GPU way, what this file lets it."""
+        backend = self.backends.get(leg.backend or "")
+        # The nodes belong to the house and are reached by mutual TLS alone; their own catalogue may say less.
+        theirs: Tier = backend.tier_limit if backend else "sacred" if leg.gpu else "convenience"
+        return lower(theirs, leg.max_tier or theirs)
 
 
 def _may_be_in_house(host: str) -> bool:

@@ -1,108 +1,133 @@
-"""The use cases: chat at once, chat word by word, embeddings."""
+"""One request over its ways: each is tried in order until one answers, and that answer is handed on.
+
+Whatever fails before an answer's first byte passes to the next way; after it, nothing is ever asked again.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from kit.errors import KitError
 
-from model_gateway import sse
-from model_gateway.domain import ChatAsk, EmbedAsk, Fields, Route
-from model_gateway.errors import BackendFailed, BackendInvalid
+from model_gateway import errors
+from model_gateway.call import Call
+from model_gateway.endpoint import Answer, Ask, Endpoint, Outgoing, Whole
 from model_gateway.numbers import Numbers
-from model_gateway.upstream import Upstream, pieces, read_json
-from model_gateway.vectors import read_vectors
+from model_gateway.ways import Way
 
-Emit = Callable[[bytes], Awaitable[None]]
-CHAT_PATH, EMBEDDINGS_PATH = "/chat/completions", "/embeddings"
-JSON_TYPE, STREAM_TYPE = "application/json", "text/event-stream"
+# Failures of a way, not of the request: another way may well answer.
+PASSED_ON = (
+    errors.BackendBusy,
+    errors.BackendFailed,
+    errors.BackendInvalid,
+    errors.BackendRefusedKey,
+    errors.BackendTimeout,
+    errors.BackendUnavailable,
+    errors.GpuUnavailable,
+    errors.ModelUnable,
+    errors.PromptTooLong,  # this way's context; the next may have a larger one
+    errors.QueueFull,
+    errors.QueueTimeout,
+)
+
+
+class Opener(Protocol):
+    """Whoever can be asked: a backend, the GPU nodes."""
+
+    @property
+    def available(self) -> bool: ...
+    def open(
+        self, call: Call, way: Way, outgoing: Outgoing
+    ) -> AbstractAsyncContextManager[Answer]: ...
+
+
+class Sink(Protocol):
+    """Where a streamed answer goes."""
+
+    async def start(self, content_type: str) -> None: ...
+    async def send(self, piece: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """One request, ready to be tried."""
+
+    call: Call
+    endpoint: Endpoint[Any]
+    ask: Ask
+    ways: Sequence[Way]
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Asks backends and hands their answers on."""
+    """Asks the ways and hands their answers on."""
 
-    upstreams: Mapping[str, Upstream]
+    backends: Mapping[str, Opener]
+    gpu: Opener | None
     numbers: Numbers
 
-    async def chat(self, route: Route, ask: ChatAsk) -> Fields:
-        """Return a whole answer in OpenAI's shape. Raises what the backend's failure means."""
-        with self._counted(route.name):
-            async with self.upstreams[route.backend_name].ask(
-                CHAT_PATH, ask.payload, JSON_TYPE
-            ) as answer:
-                reply = await read_json(answer)
-                if not isinstance(reply.get("choices"), list) or not reply["choices"]:
-                    raise BackendInvalid("The backend's answer has no choices.")
-        self.numbers.count_usage(route.name, reply.get("usage"))
-        reply.pop("timings", None)
-        return {**reply, "model": route.name}
+    def opener(self, way: Way) -> Opener:
+        """Return who opens the answers of `way`."""
+        if way.gpu is None:
+            return self.backends[way.name]
+        if self.gpu is None:
+            raise errors.GpuUnavailable(
+                "This house has no GPU scheduler.", fix="Set LARES_GPU_SCHEDULER_URL."
+            )
+        return self.gpu
 
-    async def embed(self, route: Route, ask: EmbedAsk) -> Fields:
-        """Return a vector per input, in order. Raises what the backend's failure means."""
-        with self._counted(route.name):
-            async with self.upstreams[route.backend_name].ask(
-                EMBEDDINGS_PATH, ask.payload, JSON_TYPE
-            ) as answer:
-                reply = await read_json(answer)
-                data = read_vectors(reply, ask.inputs, route.model.dimensions, ask.base64)
-        self.numbers.count_usage(route.name, reply.get("usage"))
-        return {
-            "object": "list",
-            "model": route.name,
-            "data": data,
-            "usage": reply.get("usage") or {},
-        }
+    async def whole(self, work: Work) -> Whole:
+        """Return a whole answer. Raises what the last way's failure means."""
+        with self._counted(work.call):
+            async with self._opened(work) as (way, answer):
+                return await work.endpoint.whole(work.ask, way, answer, work.call.tally)
 
-    async def stream(self, route: Route, ask: ChatAsk, emit: Emit) -> None:
-        """Emit the answer's events as they come, and `[DONE]` at its end.
+    async def stream(self, work: Work, sink: Sink) -> None:
+        """Hand an answer to `sink` while it is made, its regular ending included.
 
-        Raises a coded error while nothing has been emitted, so that it can still become a status. After that an
-        error becomes the last event, without `[DONE]`: a client never takes half an answer for a whole one.
+        Raises a coded error when no way answered, or when the answer broke off: what the client is told then is the
+        sink's to say, since it knows what was sent.
         """
-        reader = sse.Reader(route.name, ask.usage_wanted)
-        emitted = False
-
-        async def count_and_emit(event: bytes) -> None:
-            nonlocal emitted
-            emitted = True
-            await emit(event)
-
-        try:
-            with self._counted(route.name):
-                await self._relay(route, ask, reader, count_and_emit)
-        except KitError as error:
-            if not emitted:
-                raise
-            await emit(sse.encode(error.body()))
-        else:
-            await emit(sse.DONE)
-        finally:
-            self.numbers.count_usage(route.name, reader.usage, reader.pieces)
-
-    async def _relay(self, route: Route, ask: ChatAsk, reader: sse.Reader, emit: Emit) -> None:
+        call, endpoint = work.call, work.endpoint
         began, first = time.perf_counter(), True
-        async with self.upstreams[route.backend_name].ask(
-            CHAT_PATH, ask.payload, STREAM_TYPE
-        ) as answer:
-            if not answer.headers.get("content-type", "").startswith(STREAM_TYPE):
-                raise BackendInvalid("The backend answered a streaming request without a stream.")
-            async for event in sse.split(pieces(answer)):
-                out = reader.read(event)
-                if first and reader.pieces:
-                    first = False
-                    self.numbers.first_token.labels(route.name).observe(time.perf_counter() - began)
-                if out is not None:
-                    await emit(out)
-                if reader.done:
-                    return
-            if not reader.finished:
-                raise BackendFailed("The backend stopped in the middle of its answer.")
+        with self._counted(call):
+            async with self._opened(work) as (way, answer):
+                events = endpoint.stream(work.ask, way, answer, call.tally)
+                try:
+                    async for piece in events:
+                        if first:
+                            await sink.start(endpoint.stream_type(answer))
+                        if first and call.tally.pieces:
+                            first = False
+                            waited = time.perf_counter() - began
+                            self.numbers.first_token.labels(way.model).observe(waited)
+                        await sink.send(piece)
+                finally:
+                    await events.aclose()
+
+    @asynccontextmanager
+    async def _opened(self, work: Work) -> AsyncGenerator[tuple[Way, Answer]]:
+        call = work.call
+        for way in work.ways:
+            call.way = way.name
+            opened = False
+            try:
+                outgoing = work.endpoint.outgoing(work.ask, way)
+                async with self.opener(way).open(call, way, outgoing) as answer:
+                    opened = True
+                    yield way, answer
+                return
+            except PASSED_ON as error:
+                if opened or way is work.ways[-1]:
+                    raise
+                call.falls += 1
+                self.numbers.falls.labels(way.model, way.name, error.code).inc()
 
     @contextmanager
-    def _counted(self, model: str) -> Generator[None]:
+    def _counted(self, call: Call) -> Generator[None]:
         began, outcome = time.perf_counter(), "kit.internal"
         try:
             yield
@@ -114,5 +139,4 @@ class Desk:
             outcome = "client_gone"
             raise
         finally:
-            self.numbers.requests.labels(model, outcome).inc()
-            self.numbers.answer.labels(model).observe(time.perf_counter() - began)
+            self.numbers.count(call, outcome, time.perf_counter() - began)

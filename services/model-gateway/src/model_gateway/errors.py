@@ -45,6 +45,27 @@ class ModelUnknown(KitError):
     fix = "Ask for one of the models that the reason names."
 
 
+class ClassRefused(KitError):
+    code = "inference.class_refused"
+    status = 403
+    reason = "This model does not answer requests of that class."
+    fix = "Ask another model, or add the class to one of the model's routes in models.yaml."
+
+
+class ModelUnable(KitError):
+    code = "inference.model_unable"
+    status = 400
+    reason = "No way of this model can do what the request needs."
+    fix = "Leave it out, or ask a model whose `can` in models.yaml names it."
+
+
+class GpuUnavailable(KitError):
+    code = "inference.gpu_unavailable"
+    status = 503
+    reason = "No GPU node offers this model now."
+    fix = "Wait until the node is back; Inference shows its state. A route to the house's own model would answer meanwhile."
+
+
 class QueueFull(KitError):
     code = "inference.queue_full"
     status = 429

@@ -1,9 +1,8 @@
 """What the gateway counts: lares_inference_*. Labels are names from the models file and error codes."""
 
-from typing import Any
-
 from kit.metrics import Metrics
 
+from model_gateway.call import Call
 from model_gateway.upstream import Upstream
 
 ANSWER_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -41,16 +40,27 @@ class Numbers:
             "breaker_open", "1 while a failing backend is left alone.", ("backend",)
         )
 
+        self.falls = metrics.counter(
+            "fall_overs_total",
+            "Requests that a way could not answer and that passed to the next.",
+            ("model", "way", "reason"),
+        )
+
     def watch(self, upstream: Upstream) -> None:
         """Show the state of a backend's queue and breaker."""
         self._waiting.labels(upstream.name).set_function(lambda: upstream.lane.waiting)
         self._running.labels(upstream.name).set_function(lambda: upstream.lane.running)
         self._open.labels(upstream.name).set_function(lambda: int(upstream.breaker.open))
 
-    def count_usage(self, model: str, usage: dict[str, Any] | None, pieces: int = 0) -> None:
-        """Count tokens as the backend reports them, or by pieces of the stream where it does not."""
-        read = (usage or {}).get("prompt_tokens")
-        written = (usage or {}).get("completion_tokens", pieces)
-        for direction, count in (("read", read), ("written", written)):
-            if isinstance(count, int) and count > 0:
-                self.tokens.labels(model, direction).inc(count)
+    def count(self, call: Call, outcome: str, seconds: float) -> None:
+        """Count a request that is over, its tokens as reported, or by pieces of the stream where they are not."""
+        self.requests.labels(call.model, outcome).inc()
+        self.answer.labels(call.model).observe(seconds)
+        read = call.tally.tokens_read or 0
+        written = call.tally.tokens_written
+        for direction, count in (
+            ("read", read),
+            ("written", call.tally.pieces if written is None else written),
+        ):
+            if count > 0:
+                self.tokens.labels(call.model, direction).inc(count)

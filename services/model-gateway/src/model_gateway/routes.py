@@ -1,72 +1,25 @@
 """HTTP -> use cases, in OpenAI's shapes."""
 
-import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
-from starlette.types import Receive, Scope, Send
 
+from model_gateway.call import Call
 from model_gateway.catalogue import Catalogue
-from model_gateway.desk import Desk
-from model_gateway.domain import (
-    ChatAsk,
-    Fields,
-    Kind,
-    Route,
-    choose,
-    is_off,
-    read_chat,
-    read_embeddings,
-    read_tier,
-)
-from model_gateway.errors import RequestInvalid
+from model_gateway.desk import Desk, Work
+from model_gateway.endpoint import Endpoint
 from model_gateway.gone import ClientGone, until_gone
+from model_gateway.streamed import Streamed
+from model_gateway.terms import Terms, read_class, read_name, read_tier
+from model_gateway.ways import NO_OFFERS, Offers, Way, choose, find_model, is_off, ways_of
 
-TIER_HEADER = "x-lares-max-tier"
+TIER_HEADER, CLASS_HEADER = "x-lares-max-tier", "x-lares-class"
+SERVICE_HEADER, AGENT_HEADER = "x-lares-service", "x-lares-agent"
 CLIENT_GONE_STATUS = 499  # nobody reads it; the metrics do
-
-
-class ChatStream(Response):
-    """An answer that is sent while it is made.
-
-    The status waits for the first event: until then a failure is a status, as without streaming.
-    """
-
-    media_type = "text/event-stream"
-
-    def __init__(self, desk: Desk, route: Route, ask: ChatAsk) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        # The length of a stream is not known.
-        self.raw_headers = [
-            (name, value) for name, value in self.raw_headers if name != b"content-length"
-        ]
-        self._desk, self._route, self._ask = desk, route, ask
-
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream, or raise a coded error before its first byte."""
-        started = False
-
-        async def emit(event: bytes) -> None:
-            nonlocal started
-            if not started:
-                started = True
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": self.status_code,
-                        "headers": self.raw_headers,
-                    }
-                )
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-
-        try:
-            await until_gone(receive, self._desk.stream(self._route, self._ask, emit))
-        except ClientGone:
-            return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @dataclass(frozen=True)
@@ -76,36 +29,62 @@ class Api:
     catalogue: Catalogue
     desk: Desk
     disabled: Collection[str]
+    endpoints: Sequence[Endpoint[Any]]
+    keep_alive_seconds: float
+    offers: Callable[[], Offers] = lambda: NO_OFFERS
 
     def routes(self) -> list[HttpRoute]:
         """Return the service's own routes."""
         return [
-            HttpRoute("/v1/chat/completions", self.chat, methods=["POST"]),
-            HttpRoute("/v1/embeddings", self.embeddings, methods=["POST"]),
+            *(
+                HttpRoute(f"/v1{endpoint.path}", self._handler(endpoint), methods=["POST"])
+                for endpoint in self.endpoints
+            ),
             HttpRoute("/v1/models", self.models, methods=["GET"]),
         ]
 
-    async def chat(self, request: Request) -> Response:
-        """`POST /v1/chat/completions`."""
-        fields = await _fields(request)
-        route = self._choose(request, fields, "chat")
-        ask = read_chat(fields, route)
-        if ask.stream:
-            return ChatStream(self.desk, route, ask)
-        try:
-            return JSONResponse(await until_gone(request.receive, self.desk.chat(route, ask)))
-        except ClientGone:
-            return Response(status_code=CLIENT_GONE_STATUS)
+    def _handler(self, endpoint: Endpoint[Any]) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> Response:
+            return await self.answer(endpoint, request)
 
-    async def embeddings(self, request: Request) -> Response:
-        """`POST /v1/embeddings`."""
-        fields = await _fields(request)
-        route = self._choose(request, fields, "embeddings")
-        ask = read_embeddings(fields, route)
+        return handle
+
+    async def answer(self, endpoint: Endpoint[Any], request: Request) -> Response:
+        """Answer a request to one of the endpoints."""
+        form = await endpoint.receive(request)
+        terms = self._terms(request)
+        name = form.fields.get("model")
+        ask = endpoint.read(form, find_model(self.catalogue, name, endpoint.kinds))
+        ways = choose(
+            self.catalogue,
+            str(name),
+            ask.needs,
+            tier=terms.tier,
+            service_class=terms.service_class,
+            disabled=self.disabled,
+            offers=self.offers(),
+        )
+        call = Call(endpoint.path, ways[0].model, terms)
+        work = Work(call, endpoint, ask, ways)
+        if ask.stream:
+            return Streamed(self.desk, work, self.keep_alive_seconds)
         try:
-            return JSONResponse(await until_gone(request.receive, self.desk.embed(route, ask)))
+            whole = await until_gone(request.receive, self.desk.whole(work))
         except ClientGone:
             return Response(status_code=CLIENT_GONE_STATUS)
+        headers = {**whole.headers, "x-lares-way": call.way or ""}
+        return Response(whole.body, media_type=whole.content_type, headers=headers)
+
+    def _terms(self, request: Request) -> Terms:
+        every = request.headers.getlist
+        service = read_name(every(SERVICE_HEADER), "X-Lares-Service")
+        return Terms(
+            tier=read_tier(every(TIER_HEADER)),
+            service_class=read_class(every(CLASS_HEADER), person=False),
+            caller=f"service:{service}" if service else "unknown",
+            service=service,
+            agent=read_name(every(AGENT_HEADER), "X-Lares-Agent"),
+        )
 
     async def models(self, _: Request) -> JSONResponse:
         """`GET /v1/models`: what can be asked, where it runs and whether it answers."""
@@ -116,35 +95,26 @@ class Api:
             }
         )
 
-    def _model(self, name: str) -> Fields:
+    def _model(self, name: str) -> dict[str, Any]:
         model = self.catalogue.models[name]
-        backend = self.catalogue.backends[model.backend]
-        enabled = not is_off(name, model, backend, self.disabled)
+        ways = ways_of(self.catalogue, name, self.offers())
+        first = ways[0]
+        enabled = any(not is_off(name, model, way, self.disabled) for way in ways)
         return {
             "id": name,
             "object": "model",
             "created": 0,
-            "owned_by": "lares" if backend.in_house else model.backend,
+            "owned_by": "lares" if first.in_house else first.name,
             "kind": model.kind,
-            "in_house": backend.in_house,
-            "max_tier": backend.tier_limit,
-            "context_tokens": model.context_tokens,
+            "in_house": first.in_house,
+            "max_tier": first.tier_limit,
+            "context_tokens": first.context_tokens,
             "fit_for": list(model.fit_for),
             "enabled": enabled,
-            "available": enabled and self.desk.upstreams[model.backend].available,
+            "available": enabled and any(self._available(way) for way in ways),
         }
 
-    def _choose(self, request: Request, fields: Fields, kind: Kind) -> Route:
-        tier = read_tier(request.headers.getlist(TIER_HEADER))
-        return choose(self.catalogue, fields.get("model"), kind, tier, self.disabled)
-
-
-async def _fields(request: Request) -> Fields:
-    body = await request.body()
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RequestInvalid("The body is not JSON.") from None
-    if not isinstance(fields, dict):
-        raise RequestInvalid("The body is not a JSON object.")
-    return fields
+    def _available(self, way: Way) -> bool:
+        if way.gpu is None:
+            return self.desk.backends[way.name].available
+        return (offer := self.offers().get(way.gpu)) is not None and offer.available

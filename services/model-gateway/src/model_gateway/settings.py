@@ -33,6 +33,11 @@ class Settings(HttpSettings):
         default=(),
         help="Off switch: names of models and backends, or `outside` for all that leave the house, or `all`; separated by commas.",
     )
+    keep_alive_seconds: float = setting(
+        "LARES_INFERENCE_KEEP_ALIVE_SECONDS",
+        default=3.0,
+        help="After so many seconds of waiting a streaming client gets a comment that says what it waits for.",
+    )
     secrets_dir: Path = setting(
         SECRETS_DIR_VARIABLE,
         default=Path(SECRETS_DIR),

@@ -10,6 +10,7 @@ from model_gateway.errors import BackendInvalid
 
 EVENT_BYTES_MAX = 1024 * 1024
 STREAM_BYTES_MAX = 64 * 1024 * 1024
+MEDIA_TYPE = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 PING = b": ping\n\n"
 _BLANK = re.compile(rb"\r?\n\r?\n")
@@ -54,6 +55,11 @@ def encode(chunk: dict[str, Any]) -> bytes:
     return (
         b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
     )
+
+
+def comment(text: str) -> bytes:
+    """Return `text` as a line that every client skips."""
+    return b": " + text.replace("\r", " ").replace("\n", " ").encode() + b"\n\n"
 
 
 @dataclass

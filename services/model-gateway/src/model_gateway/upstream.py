@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,21 +11,48 @@ from kit import logs, trace
 from kit.clock import Clock
 
 from model_gateway import errors
+from model_gateway.body import read_bounded
 from model_gateway.breaker import Breaker
+from model_gateway.call import Call
 from model_gateway.catalogue import Backend
-from model_gateway.domain import Fields
+from model_gateway.endpoint import Answer, Outgoing
 from model_gateway.lane import Lane
+from model_gateway.ways import Way
 
 log = logs.get(__name__)
 
 CONNECT_TRIES = 3
 CONNECT_PAUSE_SECONDS = 0.2
-REPLY_BYTES_MAX = 16 * 1024 * 1024
 REFUSAL_BYTES_MAX = 64 * 1024
 REFUSAL_CHARS_MAX = 300
 _PROXY_REFUSED = (403, 407)
 # Squid's own answers bear it. In plain http they come in the place of the backend's.
 PROXY_ERROR_HEADER = "x-squid-error"
+
+
+class HttpAnswer:
+    """An aiohttp answer whose first piece has been read."""
+
+    def __init__(self, response: aiohttp.ClientResponse, first: bytes) -> None:
+        self._response = response
+        self._first = first
+
+    @property
+    def content_type(self) -> str:
+        """As the server named it."""
+        return self._response.headers.get("content-type", "")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """As the server sent them."""
+        return self._response.headers
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        if self._first:
+            yield self._first
+        async for piece in self._response.content.iter_any():
+            yield piece
 
 
 class Upstream:
@@ -58,15 +85,13 @@ class Upstream:
         return not self.breaker.open
 
     @asynccontextmanager
-    async def ask(
-        self, path: str, payload: Fields, accept: str
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Wait for a place, send `payload`, and hold the successful answer open during the block.
+    async def open(self, call: Call, way: Way, outgoing: Outgoing) -> AsyncGenerator[Answer]:
+        """Wait for a place, send the request, and hold the answer open during the block, its first byte read.
 
         Leaving the block early closes the connection, which is how a backend learns that nobody listens any more.
         Raises the coded error that says what went wrong; a failure inside the block counts against the backend too.
         """
-        async with self.lane.turn():
+        async with self._turn(call):
             if not self.breaker.allow():
                 raise errors.BackendUnavailable(
                     f"The backend {self.name} failed several times and is left alone for some seconds.",
@@ -74,10 +99,10 @@ class Upstream:
                 )
             try:
                 async with asyncio.timeout(self.backend.answer_seconds):
-                    answer = await self._send(path, payload, accept)
+                    answer = await self._send(outgoing)
                     try:
                         await self._check(answer)
-                        yield answer
+                        yield HttpAnswer(answer, await answer.content.readany())
                         self.breaker.succeeded()
                     finally:
                         answer.close()
@@ -99,14 +124,25 @@ class Upstream:
                     f"The backend {self.name} broke off in the middle of its answer."
                 ) from error
 
-    async def _send(self, path: str, payload: Fields, accept: str) -> aiohttp.ClientResponse:
-        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    @asynccontextmanager
+    async def _turn(self, call: Call) -> AsyncGenerator[None]:
+        waited_from = self._clock.monotonic()
+        call.waiting = f"waits for {self.name}"
+        try:
+            async with self.lane.turn():
+                call.waiting = ""
+                call.queue_seconds += self._clock.monotonic() - waited_from
+                yield
+        finally:
+            call.waiting = ""
+
+    async def _send(self, outgoing: Outgoing) -> aiohttp.ClientResponse:
         for attempt in range(1, CONNECT_TRIES + 1):
             try:
                 return await self._session.post(
-                    self.backend.url + path,
-                    data=body,
-                    headers=self._headers(accept),
+                    self.backend.url + outgoing.path,
+                    data=outgoing.body if isinstance(outgoing.body, bytes) else outgoing.body(),
+                    headers=self._headers(outgoing),
                     proxy=self._proxy,
                     ssl=self._tls,
                     allow_redirects=False,
@@ -127,10 +163,10 @@ class Upstream:
                 await self._clock.sleep(CONNECT_PAUSE_SECONDS * attempt)
         raise AssertionError("the loop returns or raises")
 
-    def _headers(self, accept: str) -> dict[str, str]:
+    def _headers(self, outgoing: Outgoing) -> dict[str, str]:
         headers = {
-            "content-type": "application/json",
-            "accept": accept,
+            "content-type": outgoing.content_type,
+            "accept": outgoing.accept,
             "accept-encoding": "identity",
             "user-agent": "lares",
         }
@@ -180,7 +216,9 @@ class Upstream:
 
     async def _refusal(self, answer: aiohttp.ClientResponse) -> errors.KitError:
         try:
-            said: Any = json.loads(await read_bounded(answer, REFUSAL_BYTES_MAX))["error"]
+            said: Any = json.loads(
+                await read_bounded(answer.content.iter_any(), REFUSAL_BYTES_MAX)
+            )["error"]
             kind, message = (
                 str(said.get("type") or said.get("code")),
                 str(said["message"])[:REFUSAL_CHARS_MAX],
@@ -202,31 +240,3 @@ class Upstream:
 def _retry_after(answer: aiohttp.ClientResponse) -> str:
     said = answer.headers.get("retry-after", "")
     return said if said.isdigit() and len(said) <= 4 else "10"
-
-
-async def read_bounded(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    """Return the whole body. Raises BackendInvalid when it is larger than `bytes_max`."""
-    body = bytearray()
-    async for piece in pieces(answer):
-        body += piece
-        if len(body) > bytes_max:
-            raise errors.BackendInvalid(f"The backend's answer is larger than {bytes_max} bytes.")
-    return bytes(body)
-
-
-async def pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives."""
-    async for piece in answer.content.iter_any():
-        yield piece
-
-
-async def read_json(answer: aiohttp.ClientResponse) -> Fields:
-    """Return the body as a JSON object. Raises BackendInvalid."""
-    body = await read_bounded(answer, REPLY_BYTES_MAX)
-    try:
-        value: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        raise errors.BackendInvalid("The backend's answer is not JSON.") from None
-    if not isinstance(value, dict):
-        raise errors.BackendInvalid("The backend's answer is not a JSON object.")
-    return value

@@ -7,7 +7,7 @@ import math
 import sys
 from typing import Any
 
-from model_gateway.domain import Fields
+from model_gateway.body import Fields
 from model_gateway.errors import BackendInvalid
 
 

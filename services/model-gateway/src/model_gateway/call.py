@@ -1,0 +1,30 @@
+"""One request on its way through the gateway: what is known of it, and what became of it."""
+
+import secrets
+from dataclasses import dataclass, field
+
+from model_gateway.endpoint import Tally
+from model_gateway.terms import Terms
+
+
+def new_id() -> str:
+    """Return an id that no other request has."""
+    return secrets.token_hex(12)
+
+
+@dataclass
+class Call:
+    """One request. The ways write into it what the accounts are to say."""
+
+    endpoint: str
+    model: str
+    terms: Terms
+    request_id: str = field(default_factory=new_id)
+    tally: Tally = field(default_factory=Tally)
+    queue_seconds: float = 0.0
+    watt_seconds: float | None = None
+    # What a client that waits for the first byte is told; empty while somebody works on it.
+    waiting: str = ""
+    # The way that answered or was tried last, and how many were tried before it.
+    way: str | None = None
+    falls: int = 0
