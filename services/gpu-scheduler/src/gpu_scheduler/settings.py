@@ -50,3 +50,20 @@ class Settings(HttpSettings):
     caller_public_key: str = secret(
         "caller_public_key", help="PEM public key that caller tokens are verified with."
     )
+    caddy_address: str = setting(
+        "LARES_CADDY_ADDRESS",
+        help="Address of the edge on the scheduler's network: from there only a joining node is let through.",
+    )
+    wake_dir: Path = setting(
+        "LARES_WAKE_DIR",
+        default=Path("/var/lib/lares/wake"),
+        help="Folder in which the host is asked to wake a GPU node.",
+    )
+    node_authority: str = secret(
+        "node_authority", help="PEM certificate of the authority that signs GPU nodes."
+    )
+    node_authority_key: str = secret("node_authority_key", help="PEM key of that authority.")
+    node_client_certificate: str = secret(
+        "node_client_certificate", help="PEM certificate that the scheduler shows to GPU nodes."
+    )
+    node_client_key: str = secret("node_client_key", help="PEM key of that certificate.")
