@@ -77,11 +77,11 @@ class Door:
         self.store, self.authority, self.clock = store, authority, clock
         self.told = 0
 
-        async def joined() -> None:
+        async def joined(_: Any) -> None:
             self.told += 1
 
         secret = Route("/v1/status", lambda _: PlainTextResponse("everything"), methods=["GET"])
-        app = Starlette(routes=[*join.routes(store, authority, clock, joined), secret])
+        app = Starlette(routes=[*join.routes(lambda _: store, authority, clock, joined), secret])
         install(app)
         self.app = join.EdgeOnly(app, EDGE)
 

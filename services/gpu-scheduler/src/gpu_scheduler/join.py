@@ -80,12 +80,12 @@ class Attempts:
 
 
 def routes(
-    store: JoinStore,
+    books: Callable[[Request], JoinStore],
     authority: Authority,
     clock: Clock,
-    joined: Callable[[], Awaitable[None]],
+    joined: Callable[[Request], Awaitable[None]],
 ) -> list[BaseRoute]:
-    """Return the route to mount. `joined` is awaited after a node was let in, before it is told so."""
+    """Return the route to mount. `books` finds the store of the running service; `joined` is awaited before the answer."""
     attempts = Attempts(clock)
 
     async def join(request: Request) -> Response:
@@ -96,8 +96,8 @@ def routes(
         except ValidationError:
             # Without its values: one of them is a token.
             raise InvalidRequest("The request is not what a node that joins sends.") from None
-        _, issued = await store.join(ask, peer, authority)
-        await joined()
+        _, issued = await books(request).join(ask, peer, authority)
+        await joined(request)
         answer = JoinAnswer(
             node=ask.node,
             certificate=issued.certificate,
