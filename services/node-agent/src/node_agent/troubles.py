@@ -1,0 +1,68 @@
+"""Why a container ended: out of memory, or something else, in one sentence. Pure.
+
+The log's tail is searched for known signs and at most one line of it is told, cut short: servers print errors there,
+and those that print prompts are told not to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LINE_CHARS_MAX = 200
+KILLED = 137
+_MEMORY = re.compile(
+    r"out of memory|outofmemory|cudaMalloc failed|CUDA error|hipErrorOutOfMemory|HIP out of memory"
+    r"|unable to allocate .* buffer|failed to allocate .*buffer|cannot allocate memory|std::bad_alloc"
+    r"|No available memory for the cache blocks|less than desired GPU memory utilization"
+    r"|failed to fit params to free device memory|MemoryError",
+    re.IGNORECASE,
+)
+# "CUDA error" alone is any fault of the card; it is one of memory when memory is spoken of.
+_ANY_FAULT = re.compile(r"CUDA error", re.IGNORECASE)
+_ABOUT_MEMORY = re.compile(r"memory|alloc", re.IGNORECASE)
+_LOUD = re.compile(r"error|failed|exception|fatal|refused|cannot|killed", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What to say of a container that is not well."""
+
+    sentence: str
+    out_of_memory: bool = False
+
+
+def why_ended(exit_code: int, oom_killed: bool, log_tail: str) -> Trouble:
+    """Return why a container's process has ended."""
+    line = memory_line(log_tail)
+    if oom_killed:
+        return Trouble("It was killed beyond its limit of host memory (memory_limit_mib).", True)
+    if line is not None:
+        return Trouble(f"It ran out of memory and ended with {exit_code}: {line}", True)
+    told = _telling_line(log_tail)
+    if exit_code == KILLED:
+        return Trouble(
+            "It was killed (137): by hand, or because the whole machine was out of memory."
+        )
+    return Trouble(f"It ended by itself with {exit_code}" + (f": {told}" if told else "."))
+
+
+def memory_line(log_tail: str) -> str | None:
+    """Return the line that says that memory ran out, or None."""
+    for line in reversed(log_tail.splitlines()):
+        if _MEMORY.search(line) and not (
+            _ANY_FAULT.search(line) and not _ABOUT_MEMORY.search(line)
+        ):
+            return _short(line)
+    return None
+
+
+def _telling_line(log_tail: str) -> str:
+    lines = [line for line in log_tail.splitlines() if line.strip()]
+    loud = [line for line in lines if _LOUD.search(line)]
+    return _short((loud or lines or [""])[-1])
+
+
+def _short(line: str) -> str:
+    plain = "".join(character if character.isprintable() else " " for character in line).strip()
+    return plain if len(plain) <= LINE_CHARS_MAX else plain[:LINE_CHARS_MAX] + "..."
