@@ -78,10 +78,22 @@ class Sleep:
 
 @dataclass(frozen=True)
 class Drain:
-    """An instance takes nothing new. Sent to the node too, so that a stale grant is refused there."""
+    """An instance takes nothing new, by the owner's order. Sent to the node too, so that a stale grant is refused there.
+
+    Its fence is not above those of the requests that still run there, so that none of them is turned away.
+    """
 
     instance_id: str
     fence: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A busy instance is to take nothing less urgent than what waits for `for_model`. Nothing is sent for it."""
+
+    instance_id: str
+    for_model: str
     why: str
 
 
@@ -102,4 +114,4 @@ class WakeNode:
     why: str
 
 
-Action = Grant | Refuse | Preempt | Revoke | Start | Wake | Sleep | Drain | Stop | WakeNode
+Action = Grant | Refuse | Preempt | Revoke | Start | Wake | Sleep | Drain | Hold | Stop | WakeNode

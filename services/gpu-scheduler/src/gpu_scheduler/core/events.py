@@ -72,6 +72,7 @@ class CardSeen:
     total_mib: int
     used_mib: int
     ours_mib: Mapping[str, int] = field(default_factory=dict[str, int])
+    error: str | None = None  # it could not be read: what was read before stays, and grows old
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,15 @@ class InstanceSeen:
     error: str | None = None
     oom: bool = False
     took_s: float | None = None  # what the last transition took
+    in_flight: int = 0  # requests that run through the node's proxy
+    fingerprint: str = (
+        ""  # of the deployment that it was started from; empty if the node does not say
+    )
 
 
 @dataclass(frozen=True)
 class NodeSeen:
-    """All that a node says of itself, read at `read_at` of our clock. What it does not name does not run."""
+    """All that a node says of itself; reading began at `read_at` of our clock. What it does not name does not run."""
 
     node: str
     boot: str

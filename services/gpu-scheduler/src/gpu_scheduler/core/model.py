@@ -5,7 +5,7 @@ Times are seconds of one monotonic clock. Sizes are MiB. A card's id is its UUID
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -82,8 +82,13 @@ class Card:
     read_at: float = float("-inf")
     # What processes of known instances were read to use; the rest of `used_mib` is foreign.
     ours_mib: Mapping[str, int] = field(default_factory=dict[str, int])  # instance id -> MiB
-    # Charges of instances that are gone, kept until a reading after `until_read_after` shows the memory free.
-    remnants: dict[str, Remnant] = field(default_factory=dict)
+    # Charges of instances that are gone, kept until a reading begun later shows the memory free or foreign.
+    remnants: dict[str, Remnant] = field(default_factory=dict[str, "Remnant"])
+    # The lowest foreign use in this and in the last window of readings: what does not come and go.
+    foreign_low: tuple[int, int] = (0, 0)
+    foreign_window_at: float = float("-inf")
+    over_since: float | None = None  # more is booked and read than the card has
+    error: str | None = None  # why it could not be read last
 
 
 @dataclass
@@ -108,6 +113,8 @@ class Node:
     wake_tried_at: float | None = None
     draining: bool = False  # by the owner's order: nothing new is started or granted
     boot: str = ""
+    read_at: float = float("-inf")  # of the newest state that was taken in
+    declared: tuple[Deployment, ...] = ()  # as it named them last
 
 
 @dataclass
@@ -130,6 +137,16 @@ class Instance:
     action_sent_at: float | None = None
     # Seen by the node at least once since the action that made it: until then silence is not absence.
     seen: bool = False
+    fingerprint: str = ""
+    grants: int = 0  # since it became resident
+    served: int = 0  # requests that ended well, in its whole life
+    peak_mib: int = 0  # the highest use of a card that was read
+    ordered: Phase | None = None  # the owner wants it ASLEEP or STOPPED
+    # Another model waits for this one's room: nothing less urgent than it is granted here meanwhile.
+    held_for: str | None = None
+    # Requests that the node saw running when a new scheduler met it, until their gateways name them.
+    unclaimed: int = 0
+    unclaimed_until: float = float("-inf")
 
 
 @dataclass
@@ -159,6 +176,19 @@ class Request:
     first_byte: bool = False
     preemptions: int = 0
     preempting: bool = False
+    retried: bool = False  # it was put back once because its instance died under it
+    # Its gateway is to ask for it again, or to give it back, by then.
+    confirm_by: float | None = None
+    foreign_at_grant_mib: int = (
+        0  # of the card, for bare memory: what grows above it is the holder's
+    )
+    # Set when it is queued; none of them changes while it waits.
+    due: float = (
+        0.0  # arrived, less what its class and its deadline are worth: the lower, the sooner
+    )
+    expires_at: float = float("inf")
+    pressing_at: float = 0.0  # when its class has been patient for long enough
+    weight: float = 1.0
 
     @property
     def queued(self) -> bool:
@@ -175,10 +205,32 @@ class ModelBook:
     oom_retried: bool = False
     refused_why: str | None = None  # given up on: every ask is refused with it until `not_before`
     last_evicted: float = float("-inf")
+    alone: bool = False  # it ran out of memory beside others: the next start has the card to itself
+    sleep_failures: int = 0  # it stayed awake, or its memory stayed on the card
+    error: str | None = None
     # exponentially weighted: what a start, a wake and a request really took
     start_s: float | None = None
     wake_s: float | None = None
     work_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Doom:
+    """Why a request is to go. `retry` puts it back into the queue once instead, if its answer has not begun."""
+
+    code: str
+    why: str
+    retry_after_s: float | None = None
+    retry: bool = False
+
+
+@dataclass
+class Demand:
+    """How much a model is asked for: a count and a weight that halve every `Policy.demand_half_life_s`."""
+
+    count: float = 0.0
+    weight: float = 0.0
+    at: float = 0.0
 
 
 @dataclass
@@ -218,18 +270,42 @@ class State:
         default_factory=set[DeploymentKey]
     )  # load orders not yet carried out
     paused: bool = False  # the off switch: nothing is started or granted
+    started_at: float = float("-inf")  # of this scheduler: what it has not met yet may still come
+    queue: dict[str, dict[str, Request]] = field(
+        default_factory=dict[str, "dict[str, Request]"]
+    )  # model -> those who wait for it; bare memory under ""
+    granted: dict[str, Request] = field(
+        default_factory=dict[str, Request]
+    )  # those that run or hold
+    queued_by_class: Counter[ServiceClass] = field(default_factory=Counter[ServiceClass])
+    queued_by_caller: Counter[str] = field(default_factory=Counter[str])
+    # Requests to be refused or taken back by the next plan: id -> (code, why, retry after seconds).
+    doomed: dict[str, Doom] = field(default_factory=dict[str, "Doom"])
+    peaks: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
+    peaks_unsaved: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    demand: dict[str, Demand] = field(default_factory=dict[str, "Demand"])  # by model
     journal: deque[str] = field(default_factory=lambda: deque[str](maxlen=200))
 
 
 @dataclass(frozen=True)
 class ClassPolicy:
-    """How one class is treated. `slo_s` is the wait it is served within; `priority` counts in seconds of waiting."""
+    """How one class is treated. `priority` counts in seconds of waiting; `slo_s` is the wait it is served within.
+
+    `patience_s`: having waited that long, a request is worth a switch whatever the switch costs.
+    `weight`: what a second of its waiting costs beside a second of another class.
+    `dwell_factor`: how often over a resident's reload time must have been worth its while before it goes for this class.
+    `preempt_after_s`: having waited that long it may take the place of a preemptible one; None never does.
+    """
 
     priority: float
     slo_s: float
     queue_max: int
     wait_max_s: float  # refused when it has waited this long
     preemptible: bool = False
+    patience_s: float = 0.0
+    weight: float = 1.0
+    dwell_factor: float = 1.0
+    preempt_after_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -239,18 +315,36 @@ class Policy:
     classes: Mapping[ServiceClass, ClassPolicy]
     queue_max: int = 1000
     caller_queue_max: int = 100
-    margin_unmeasured: float = 0.15
+    # Beside others, a model that was never measured is given as much as predictions err by; alone on a card, less.
+    margin_unmeasured: float = 0.30
+    margin_alone: float = 0.15
     margin_unmeasured_mib: int = 512
     margin_measured: float = 0.03
     margin_measured_mib: int = 128
+    measured_after: int = 3  # requests served before a peak counts as measured
     reserve_mib: int = 256  # of each card, never booked
     reading_age_max_s: float = 5.0  # an older reading books nothing new
-    switch_gain: float = 1.0  # how much a switch must be worth against what it costs
+    foreign_window_s: float = 10.0  # foreign use that lasts as long is there to stay
+    over_budget_s: float = (
+        5.0  # how long a card may be over before idle models make room for foreign use
+    )
+    switch_gain: float = 1.0  # how much waiting a switch must be worth against what it costs
+    horizon_s: float = 120.0  # how far ahead the next use of a model counts
+    demand_half_life_s: float = 300.0
     aging_per_s: float = 1.0
+    deadline_boost_s: float = 30.0  # at most so much does a near deadline count
     fairness_half_life_s: float = 300.0
     fairness_weight: float = 1.0
+    fairness_cap_s: float = (
+        20.0  # at most so much does a caller stand back for having had its share
+    )
     crash_backoff_s: float = 5.0
     crash_backoff_max_s: float = 300.0
     crashes_max: int = 5
     start_timeout_s: float = 300.0
-    remnant_timeout_s: float = 30.0
+    transition_timeout_s: float = 60.0  # of sleeping, waking and stopping
+    action_timeout_s: float = 10.0  # until then a node may not have heard of an action
+    remnant_timeout_s: float = 30.0  # what sleep has not given back by then, it keeps
+    settle_s: float = 2.0
+    node_wake_s: float = 90.0  # how long a node that was woken is waited for
+    node_wake_retry_s: float = 300.0

@@ -1,0 +1,50 @@
+"""The owner's orders. They are written down here and carried out by the plan."""
+
+from __future__ import annotations
+
+from gpu_scheduler.core.events import Ordered
+from gpu_scheduler.core.model import Phase, State
+
+
+def ordered(state: State, order: Ordered) -> None:
+    """Take one order down."""
+    match order.verb:
+        case "pause" | "resume":
+            state.paused = order.verb == "pause"
+        case "pin" | "unpin":
+            state.pins[order.on] = order.verb == "pin"
+        case "ban":
+            state.banned.add(order.on)
+            _send(state, order, Phase.STOPPED)
+        case "allow":
+            state.banned.discard(order.on)
+            _forgive(state, order)
+        case "load":
+            _forgive(state, order)
+            here = {i.deployment for i in state.instances.values() if i.phase is Phase.READY}
+            state.wanted.update(k for k in state.deployments if _meant(order, k) and k not in here)
+        case "sleep":
+            _send(state, order, Phase.ASLEEP)
+        case "evict":
+            _send(state, order, Phase.STOPPED)
+        case "drain_node" | "resume_node":
+            if (node := state.nodes.get(order.on or order.node or "")) is not None:
+                node.draining = order.verb == "drain_node"
+
+
+def _meant(order: Ordered, key: tuple[str, str]) -> bool:
+    return key[1] == order.on and order.node in (None, key[0])
+
+
+def _forgive(state: State, order: Ordered) -> None:
+    """Crashes of before are not held against it."""
+    for key, book in state.books.items():
+        if _meant(order, key):
+            book.refused_why, book.crashes, book.not_before = None, 0, float("-inf")
+
+
+def _send(state: State, order: Ordered, to: Phase) -> None:
+    state.wanted = {key for key in state.wanted if not _meant(order, key)}
+    for instance in state.instances.values():
+        if _meant(order, instance.deployment) and instance.phase is not to:
+            instance.ordered = to

@@ -1,0 +1,179 @@
+"""The queue: who waits for which model, in which order, and how much a model is asked for.
+
+The order is by `due`, a time: arrival, less the seconds that class and deadline are worth. It does not change while a
+request waits, so nobody is overtaken by anyone who comes later than `arrived + priorities' span + boost + cap`: nobody
+starves. A caller who had more than its share stands back by at most `fairness_cap_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpu_scheduler.core.model import Demand, Doom, Policy, Request, State
+
+LN2 = 0.6931471805599453
+
+
+def due(request: Request, policy: Policy) -> float:
+    """The time by which the queue is ordered: the lower, the sooner."""
+    boost = 0.0
+    if request.deadline is not None:
+        slack = request.deadline - request.arrived - request.work_s
+        boost = max(0.0, policy.deadline_boost_s - max(0.0, slack))
+    priority = policy.classes[request.service_class].priority
+    return request.arrived - (priority + boost) / policy.aging_per_s
+
+
+def enqueue(state: State, request: Request) -> None:
+    """Put it into the queue: new, or given back with its place by its time of arrival."""
+    kind = state.policy.classes[request.service_class]
+    request.due = due(request, state.policy)
+    request.pressing_at = request.arrived + kind.patience_s
+    request.weight = kind.weight
+    request.expires_at = request.arrived + kind.wait_max_s
+    if request.deadline is not None:
+        request.expires_at = min(request.expires_at, request.deadline)
+    state.requests[request.id] = request
+    state.queue.setdefault(request.model, {})[request.id] = request
+    state.queued_by_class[request.service_class] += 1
+    state.queued_by_caller[request.caller] += 1
+
+
+def dequeue(state: State, request: Request) -> None:
+    """Take it out of the queue; nothing happens when it is not in it."""
+    line = state.queue.get(request.model)
+    if line is None or line.pop(request.id, None) is None:
+        return
+    if not line:
+        del state.queue[request.model]
+    state.queued_by_class[request.service_class] -= 1
+    state.queued_by_caller[request.caller] -= 1
+    if not state.queued_by_caller[request.caller]:
+        del state.queued_by_caller[request.caller]
+
+
+def over_a_limit(state: State, request: Request) -> Doom | None:
+    """Why it may not wait too: the queue, its class's or its caller's share of it is full."""
+    policy = state.policy
+    kind = policy.classes[request.service_class]
+    total = state.queued_by_class.total()
+    for count, limit, whose in (
+        (total, policy.queue_max, "the queue"),
+        (
+            state.queued_by_class[request.service_class],
+            kind.queue_max,
+            f"the queue of class {request.service_class.value}",
+        ),
+        (
+            state.queued_by_caller[request.caller],
+            policy.caller_queue_max,
+            f"the queue of {request.caller}",
+        ),
+    ):
+        if count >= limit:
+            return Doom(
+                "inference.gpu_queue_full",
+                f"{whose} holds {count} requests, and no more than {limit} may wait",
+                5.0,
+            )
+    return None
+
+
+def decayed(amount: float, seconds: float, half_life_s: float) -> float:
+    """What is left of an amount after a while."""
+    return amount * 0.5 ** (seconds / half_life_s) if seconds > 0 else amount
+
+
+def note_demand(state: State, model: str, weight: float, now: float) -> None:
+    """A model was asked for."""
+    half = state.policy.demand_half_life_s
+    demand = state.demand.setdefault(model, Demand(at=now))
+    demand.count = decayed(demand.count, now - demand.at, half) + 1.0
+    demand.weight = decayed(demand.weight, now - demand.at, half) + weight
+    demand.at = max(now, demand.at)
+
+
+def next_use_weight(state: State, model: str, now: float) -> float:
+    """The weight of the request that will next ask for a model, times how likely that is within the horizon."""
+    demand = state.demand.get(model)
+    if demand is None or demand.count <= 0:
+        return 0.0
+    policy = state.policy
+    count = decayed(demand.count, now - demand.at, policy.demand_half_life_s)
+    per_s = count * LN2 / policy.demand_half_life_s
+    return min(1.0, per_s * policy.horizon_s) * demand.weight / demand.count
+
+
+def note_usage(state: State, caller: str, seconds: float, now: float) -> None:
+    """A caller has had so many seconds of a place (negative: fewer than were expected)."""
+    gone = now - state.usage_at
+    if gone > 1.0:
+        half = state.policy.fairness_half_life_s
+        state.usage = {
+            name: left
+            for name, amount in state.usage.items()
+            if (left := decayed(amount, gone, half)) > 0.01
+        }
+        state.usage_at = now
+    state.usage[caller] = max(0.0, state.usage.get(caller, 0.0) + seconds)
+
+
+def setbacks(state: State) -> Mapping[str, float]:
+    """By how many seconds each waiting caller stands back, for having had more than the average of those who wait."""
+    callers = state.queued_by_caller
+    if len(callers) < 2:
+        return {}
+    policy = state.policy
+    usage = state.usage
+    mean = sum(usage.get(name, 0.0) for name in callers) / len(callers)
+    return {
+        name: min(policy.fairness_cap_s, policy.fairness_weight * (had - mean))
+        for name in callers
+        if (had := usage.get(name, 0.0)) > mean
+    }
+
+
+@dataclass
+class Line:
+    """Those who wait for one model: the first of them, and what their waiting has cost so far."""
+
+    model: str
+    order: list[tuple[float, int, Request]]  # (due with setback, seq, request), not sorted
+    head: tuple[float, int, Request]
+    pressing_at: float
+    weight: float
+    waited: float  # weighted seconds of waiting so far
+    taken: int = 0  # granted by this very plan
+    expired: list[Request] = field(default_factory=list[Request])
+
+    @property
+    def due(self) -> float:
+        """When the first of them is due."""
+        return self.head[0]
+
+
+def lines(state: State, now: float) -> tuple[dict[str, Line], list[Request]]:
+    """The queue by model, and those who have waited for too long."""
+    back = setbacks(state)
+    result: dict[str, Line] = {}
+    expired: list[Request] = []
+    doomed = state.doomed
+    for model, waiting in state.queue.items():
+        order: list[tuple[float, int, Request]] = []
+        pressing = float("inf")
+        weight = waited = 0.0
+        for request in waiting.values():
+            if request.id in doomed:
+                continue
+            if request.expires_at <= now:
+                expired.append(request)
+                continue
+            order.append((request.due + back.get(request.caller, 0.0), request.seq, request))
+            if request.pressing_at < pressing:
+                pressing = request.pressing_at
+            weight += request.weight
+            waited += request.weight * (now - request.arrived)
+        if order:
+            result[model] = Line(model, order, min(order), pressing, weight, waited)
+    return result, expired
