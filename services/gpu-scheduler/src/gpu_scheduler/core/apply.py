@@ -129,6 +129,8 @@ def _asked(state: State, request: Request, now: float) -> None:
             # Its grant never arrived: whoever runs it would not ask again.
             requeue(state, known, now)
         return
+    state.arrivals += 1
+    request.seq = state.arrivals
     note_demand(state, request.model, state.policy.classes[request.service_class].weight, now)
     if (full := over_a_limit(state, request)) is not None:
         state.requests[request.id] = request
@@ -186,5 +188,7 @@ def _resumed(state: State, event: OriginResumed, now: float) -> None:
         request.granted_at = now if request.granted_at is None else request.granted_at
         if request.lease and request.lease_until is None:
             request.lease_until = now + request.lease_ttl_s
+        state.arrivals += 1
+        request.seq = state.arrivals
         state.requests[request.id] = state.granted[request.id] = request
         seen.attach(state, request)

@@ -159,7 +159,7 @@ class Request:
     service_class: ServiceClass
     caller: str  # for fair shares
     arrived: float
-    seq: int
+    seq: int  # given by `apply`
     deadline: float | None = None
     work_s: float = 1.0  # expected, for estimates and fair shares
     agent: str | None = None
@@ -257,6 +257,7 @@ class State:
     )
     instances: dict[str, Instance] = field(default_factory=dict[str, Instance])
     requests: dict[str, Request] = field(default_factory=dict[str, Request])
+    arrivals: int = 0  # a request's `seq` is its number among them
     books: dict[DeploymentKey, ModelBook] = field(default_factory=dict[DeploymentKey, ModelBook])
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent])
     usage: dict[str, float] = field(

@@ -6,9 +6,12 @@ from gpu_scheduler.core.actions import Action
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.grants import grant_places, preempt_work
 from gpu_scheduler.core.letting_go import let_go, refuse_what_cannot_be
-from gpu_scheduler.core.model import State
+from gpu_scheduler.core.model import Phase, State
 from gpu_scheduler.core.room import make_room
 from gpu_scheduler.core.tending import carry_on, make_way_and_rest
+
+WAITING_TICK_S = 0.25  # patience and dwelling end between two events
+IDLE_TICK_S = 1.0  # leases, agents and idle models run out
 
 
 def plan(state: State, now: float) -> list[Action]:
@@ -38,3 +41,15 @@ def plan(state: State, now: float) -> list[Action]:
     carry_on(draft)  # 6
     make_way_and_rest(draft)  # 7
     return draft.actions
+
+
+def next_instant(state: State, now: float) -> float | None:
+    """When to plan again though nothing happens: never later than something that passes by itself; None: never."""
+    if not (state.requests or state.instances or state.agents or state.wanted):
+        return None
+    if state.queue or state.doomed or state.wanted:
+        return now + WAITING_TICK_S
+    moving = any(
+        instance.phase not in (Phase.READY, Phase.ASLEEP) for instance in state.instances.values()
+    )
+    return now + (WAITING_TICK_S if moving else IDLE_TICK_S)
