@@ -47,6 +47,7 @@ class Outsider:
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_post("/v1/embeddings", self.embeddings)
         app.router.add_post("/elsewhere", self.chat)
+        app.router.add_post("/v1/instances/{instance}/v1/chat/completions", self.chat)
         return app
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -74,7 +75,7 @@ class Outsider:
             await self.release.wait()
         if self.mode == "silent":
             await asyncio.sleep(30)
-        if self.mode == "drops":
+        if self.mode == "drops" or (self.mode == "drops once" and len(self.asked) == 1):
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
@@ -182,6 +183,16 @@ REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
     "429": (429, '{"error": {"message": "quota"}}', {"retry-after": "17"}),
     "500": (500, "boom", {}),
     "503": (503, "loading", {}),
+    "stale": (
+        409,
+        '{"error": {"code": "node.fence_stale"}}',
+        {"x-lares-node-error": "node.fence_stale"},
+    ),
+    "repeated": (
+        409,
+        '{"error": {"code": "node.request_repeated"}}',
+        {"x-lares-node-error": "node.request_repeated"},
+    ),
     "redirect": (307, "", {"location": "/elsewhere"}),
 }
 

@@ -2,7 +2,8 @@
 
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,76 @@ from model_gateway.catalogue import Backend, Catalogue
 from model_gateway.desk import Desk, Opener
 from model_gateway.endpoints import ENDPOINTS
 from model_gateway.errors import CatalogueInvalid
+from model_gateway.gpu.setup import gpu_ways
 from model_gateway.numbers import Numbers
 from model_gateway.routes import Api
 from model_gateway.settings import Settings
 from model_gateway.upstream import Upstream
+from model_gateway.ways import GPU
 
 log = logs.get(__name__)
 
 KEY_CHARS_MAX = 4096
 
 
+@dataclass(frozen=True)
+class House:
+    """What the files and settings say, checked before anything is opened."""
+
+    settings: Settings
+    book: Catalogue
+    keys: dict[str, str | None]
+    proxies: dict[str, str | None]
+
+
 def build(settings: Settings, clock: Clock | None = None) -> Starlette:
     """Return the application. Raises CatalogueInvalid for a models file, a key or a proxy that cannot be used."""
+    house = _read(settings)
+    ticking = clock or Clock()
+    backends: dict[str, Opener] = {}
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(_session(house.book))
+            for name in house.book.backends:
+                upstream = _upstream(house, name, session, ticking)
+                backends[name] = upstream
+                numbers.watch(upstream)
+            if settings.gpu_scheduler_url:
+                gpu, link = await stack.enter_async_context(
+                    gpu_ways(
+                        settings.gpu_scheduler_url,
+                        settings.egress_proxy_url or None,
+                        settings.secrets_dir,
+                        session,
+                        ticking,
+                    )
+                )
+                api.desk.gpu, api.offers = gpu, lambda: link.offers
+                numbers.watch_gpu(link)
+            yield
+
+    app = Starlette(lifespan=with_heartbeat(lifespan))
+    larger = {
+        f"/v1{endpoint.path}": endpoint.body_bytes_max
+        for endpoint in ENDPOINTS
+        if endpoint.body_bytes_max is not None
+    }
+    equip(app, "model-gateway", domain="inference", settings=settings, body_bytes_max_at=larger)
+    numbers = Numbers(app.state.metrics)
+    api = Api(
+        house.book,
+        Desk(backends, numbers),
+        frozenset(settings.disabled),
+        ENDPOINTS,
+        settings.keep_alive_seconds,
+    )
+    app.router.routes.extend(api.routes())
+    return app
+
+
+def _read(settings: Settings) -> House:
     variables = {
         "LARES_LOCAL_LLM_URL": settings.local_llm_url,
         "LARES_EMBEDDER_URL": settings.embedder_url,
@@ -41,48 +100,27 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
     }
     proxies = {name: _proxy(settings, name, backend) for name, backend in book.backends.items()}
     _refuse_unknown_switches(settings, book)
+    return House(settings, book, keys, proxies)
 
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncGenerator[None]:
-        # A connection each: a kept one may be closed by the backend at the very moment it is used again, and then
-        # nobody knows whether the request was read. Connecting costs a fraction of a millisecond inside the house.
-        connector = aiohttp.TCPConnector(
-            ssl=_tls(book), limit=0, force_close=True, ttl_dns_cache=10
-        )
-        async with aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-        ) as session:
-            for name, backend in book.backends.items():
-                upstream = Upstream(
-                    name,
-                    backend,
-                    session,
-                    clock or Clock(),
-                    proxy=proxies[name],
-                    api_key=keys.get(name),
-                )
-                upstreams[name] = upstream
-                numbers.watch(upstream)
-            yield
 
-    upstreams: dict[str, Opener] = {}
-    app = Starlette(lifespan=with_heartbeat(lifespan))
-    larger = {
-        f"/v1{endpoint.path}": endpoint.body_bytes_max
-        for endpoint in ENDPOINTS
-        if endpoint.body_bytes_max is not None
-    }
-    equip(app, "model-gateway", domain="inference", settings=settings, body_bytes_max_at=larger)
-    numbers = Numbers(app.state.metrics)
-    api = Api(
-        book,
-        Desk(upstreams, None, numbers),
-        frozenset(settings.disabled),
-        ENDPOINTS,
-        settings.keep_alive_seconds,
+def _upstream(house: House, name: str, session: aiohttp.ClientSession, clock: Clock) -> Upstream:
+    return Upstream(
+        name,
+        house.book.backends[name],
+        session,
+        clock,
+        proxy=house.proxies[name],
+        api_key=house.keys.get(name),
     )
-    app.router.routes.extend(api.routes())
-    return app
+
+
+def _session(book: Catalogue) -> aiohttp.ClientSession:
+    # A connection each: a kept one may be closed by the backend at the very moment it is used again, and then
+    # nobody knows whether the request was read. Connecting costs a fraction of a millisecond inside the house.
+    connector = aiohttp.TCPConnector(ssl=_tls(book), limit=0, force_close=True, ttl_dns_cache=10)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    )
 
 
 def _tls(book: Catalogue) -> ssl.SSLContext | bool:
@@ -119,10 +157,13 @@ def _proxy(settings: Settings, name: str, backend: Backend) -> str | None:
 
 
 def _refuse_unknown_switches(settings: Settings, book: Catalogue) -> None:
-    unknown = set(settings.disabled) - {"all", "outside"} - set(book.models) - set(book.backends)
+    legs = [leg for model in book.models.values() for leg in model.legs]
+    gpu = {name for leg in legs if leg.gpu for name in (leg.gpu, leg.name)}
+    known = {"all", "outside", GPU, *book.models, *book.backends, *gpu}
+    unknown = set(settings.disabled) - known
     if unknown:
         # Whoever mistyped the off switch believes that something is off which is not.
         raise CatalogueInvalid(
             f"LARES_INFERENCE_DISABLED names what does not exist: {', '.join(sorted(unknown))}.",
-            fix="Name models and backends of models.yaml, `outside` or `all`.",
+            fix="Name models and backends of models.yaml, `outside`, `gpu` or `all`.",
         )

@@ -27,4 +27,5 @@ class Call:
     waiting: str = ""
     # The way that answered or was tried last, and how many were tried before it.
     way: str | None = None
+    last_way: bool = False
     falls: int = 0

@@ -26,6 +26,8 @@ PASSED_ON = (
     errors.BackendRefusedKey,
     errors.BackendTimeout,
     errors.BackendUnavailable,
+    errors.GpuLost,
+    errors.GpuRefused,
     errors.GpuUnavailable,
     errors.ModelUnable,
     errors.PromptTooLong,  # this way's context; the next may have a larger one
@@ -61,13 +63,13 @@ class Work:
     ways: Sequence[Way]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Desk:
     """Asks the ways and hands their answers on."""
 
     backends: Mapping[str, Opener]
-    gpu: Opener | None
     numbers: Numbers
+    gpu: Opener | None = None
 
     def opener(self, way: Way) -> Opener:
         """Return who opens the answers of `way`."""
@@ -112,7 +114,7 @@ class Desk:
     async def _opened(self, work: Work) -> AsyncGenerator[tuple[Way, Answer]]:
         call = work.call
         for way in work.ways:
-            call.way = way.name
+            call.way, call.last_way = way.name, way is work.ways[-1]
             opened = False
             try:
                 outgoing = work.endpoint.outgoing(work.ask, way)
@@ -121,7 +123,8 @@ class Desk:
                     yield way, answer
                 return
             except PASSED_ON as error:
-                if opened or way is work.ways[-1]:
+                call.waiting = ""
+                if opened or call.last_way:
                     raise
                 call.falls += 1
                 self.numbers.falls.labels(way.model, way.name, error.code).inc()

@@ -1,6 +1,11 @@
 """What can go wrong between a question and a model. Each code stands in docs/errors.md."""
 
+from typing import TYPE_CHECKING
+
 from kit.errors import KitError
+
+if TYPE_CHECKING:
+    from contracts.scheduling import Refused
 
 
 class RequestInvalid(KitError):
@@ -64,6 +69,32 @@ class GpuUnavailable(KitError):
     status = 503
     reason = "No GPU node offers this model now."
     fix = "Wait until the node is back; Inference shows its state. A route to the house's own model would answer meanwhile."
+
+
+class GpuRefused(KitError):
+    code = "inference.gpu_refused"
+    status = 503
+    reason = "The GPU scheduler refused the request."
+    fix = "Do what the reason says, or ask another model."
+
+    def __init__(
+        self, refused: "Refused | None" = None, reason: str | None = None, **headers: str
+    ) -> None:
+        if refused is None:
+            super().__init__(reason, **headers)
+            return
+        # The scheduler's own words: it knows the queue, the cards and the arithmetic.
+        self.code, self.status = refused.code, refused.status
+        if refused.retry_after_seconds is not None:
+            headers["Retry_After"] = str(max(1, round(refused.retry_after_seconds)))
+        super().__init__(refused.reason, fix=refused.fix, **headers)
+
+
+class GpuLost(KitError):
+    code = "inference.gpu_lost"
+    status = 502
+    reason = "The GPU node went away while it answered."
+    fix = "Ask again: another node, or the house's own model, will answer."
 
 
 class QueueFull(KitError):

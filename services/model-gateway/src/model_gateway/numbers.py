@@ -3,6 +3,7 @@
 from kit.metrics import Metrics
 
 from model_gateway.call import Call
+from model_gateway.gpu.link import Link
 from model_gateway.upstream import Upstream
 
 ANSWER_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -46,11 +47,23 @@ class Numbers:
             ("model", "way", "reason"),
         )
 
+        self._scheduler = metrics.gauge(
+            "gpu_scheduler_up", "1 while the gateway is connected to the GPU scheduler.", ()
+        )
+        self._places = metrics.gauge(
+            "gpu_requests", "Requests that wait for a GPU or run on one.", ()
+        )
+
     def watch(self, upstream: Upstream) -> None:
         """Show the state of a backend's queue and breaker."""
         self._waiting.labels(upstream.name).set_function(lambda: upstream.lane.waiting)
         self._running.labels(upstream.name).set_function(lambda: upstream.lane.running)
         self._open.labels(upstream.name).set_function(lambda: int(upstream.breaker.open))
+
+    def watch_gpu(self, link: Link) -> None:
+        """Show whether the scheduler is there and how much waits or runs with it."""
+        self._scheduler.set_function(lambda: int(link.connected))
+        self._places.set_function(lambda: link.places)
 
     def count(self, call: Call, outcome: str, seconds: float) -> None:
         """Count a request that is over, its tokens as reported, or by pieces of the stream where they are not."""

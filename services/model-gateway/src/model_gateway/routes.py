@@ -22,7 +22,11 @@ SERVICE_HEADER, AGENT_HEADER = "x-lares-service", "x-lares-agent"
 CLIENT_GONE_STATUS = 499  # nobody reads it; the metrics do
 
 
-@dataclass(frozen=True)
+def _none_offered() -> Offers:
+    return NO_OFFERS
+
+
+@dataclass
 class Api:
     """The routes and what they need."""
 
@@ -31,7 +35,7 @@ class Api:
     disabled: Collection[str]
     endpoints: Sequence[Endpoint[Any]]
     keep_alive_seconds: float
-    offers: Callable[[], Offers] = lambda: NO_OFFERS
+    offers: Callable[[], Offers] = _none_offered
 
     def routes(self) -> list[HttpRoute]:
         """Return the service's own routes."""

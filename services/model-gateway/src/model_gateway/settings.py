@@ -28,6 +28,11 @@ class Settings(HttpSettings):
         default="",
         help="The proxy through which backends outside are reached.",
     )
+    gpu_scheduler_url: str = setting(
+        "LARES_GPU_SCHEDULER_URL",
+        default="",
+        help="The scheduler of the GPU nodes; empty: there are none.",
+    )
     disabled: tuple[str, ...] = setting(
         "LARES_INFERENCE_DISABLED",
         default=(),

@@ -1,58 +1,27 @@
 """One backend: how it is called, and what its refusals mean here."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
-from kit import logs, trace
+from kit import trace
 from kit.clock import Clock
 
 from model_gateway import errors
-from model_gateway.body import read_bounded
 from model_gateway.breaker import Breaker
 from model_gateway.call import Call
 from model_gateway.catalogue import Backend
 from model_gateway.endpoint import Answer, Outgoing
 from model_gateway.lane import Lane
+from model_gateway.replies import REQUEST_AT_FAULT, HttpAnswer, refusal, refuse_compressed
 from model_gateway.ways import Way
-
-log = logs.get(__name__)
 
 CONNECT_TRIES = 3
 CONNECT_PAUSE_SECONDS = 0.2
-REFUSAL_BYTES_MAX = 64 * 1024
-REFUSAL_CHARS_MAX = 300
 _PROXY_REFUSED = (403, 407)
 # Squid's own answers bear it. In plain http they come in the place of the backend's.
 PROXY_ERROR_HEADER = "x-squid-error"
-
-
-class HttpAnswer:
-    """An aiohttp answer whose first piece has been read."""
-
-    def __init__(self, response: aiohttp.ClientResponse, first: bytes) -> None:
-        self._response = response
-        self._first = first
-
-    @property
-    def content_type(self) -> str:
-        """As the server named it."""
-        return self._response.headers.get("content-type", "")
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """As the server sent them."""
-        return self._response.headers
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives."""
-        if self._first:
-            yield self._first
-        async for piece in self._response.content.iter_any():
-            yield piece
 
 
 class Upstream:
@@ -190,53 +159,10 @@ class Upstream:
     async def _check(self, answer: aiohttp.ClientResponse) -> None:
         if self._proxy and self.backend.plain and PROXY_ERROR_HEADER in answer.headers:
             raise self._proxy_refusal(answer.status)
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise errors.BackendInvalid(
-                "The backend compressed its answer, which was not asked for."
-            )
+        refuse_compressed(answer)
         if answer.status == 200:
             return
-        log.info("backend.refused", backend=self.name, status=answer.status)
-        if answer.status in (400, 413, 422):
+        if answer.status in REQUEST_AT_FAULT:
             # Its own limits and grammar: the request is at fault and the backend is well.
             self.breaker.succeeded()
-            raise await self._refusal(answer)
-        if answer.status in (401, 403):
-            raise errors.BackendRefusedKey(f"The backend {self.name} answered {answer.status}.")
-        if answer.status == 429:
-            raise errors.BackendBusy(Retry_After=_retry_after(answer))
-        if answer.status == 503:
-            raise errors.BackendUnavailable(
-                f"The backend {self.name} says that it is not ready.",
-                Retry_After=_retry_after(answer),
-            )
-        if answer.status == 404:
-            raise errors.BackendInvalid(f"The backend {self.name} knows no such address or model.")
-        raise errors.BackendFailed(f"The backend {self.name} answered {answer.status}.")
-
-    async def _refusal(self, answer: aiohttp.ClientResponse) -> errors.KitError:
-        try:
-            said: Any = json.loads(
-                await read_bounded(answer.content.iter_any(), REFUSAL_BYTES_MAX)
-            )["error"]
-            kind, message = (
-                str(said.get("type") or said.get("code")),
-                str(said["message"])[:REFUSAL_CHARS_MAX],
-            )
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            errors.BackendInvalid,
-        ):
-            return errors.RequestRefused()
-        if kind in ("exceed_context_size_error", "context_length_exceeded"):
-            return errors.PromptTooLong()
-        return errors.RequestRefused(f"The model's server refused the request: {message}")
-
-
-def _retry_after(answer: aiohttp.ClientResponse) -> str:
-    said = answer.headers.get("retry-after", "")
-    return said if said.isdigit() and len(said) <= 4 else "10"
+        raise await refusal(answer, f"The backend {self.name}")
