@@ -1,24 +1,28 @@
-"""Settings -> dependencies -> run: the only wiring."""
+"""Start the scheduler."""
 
-from fastapi import FastAPI
 from kit import logs
-from kit.http import create_app, serve
-from kit.settings import load
+from kit.errors import KitError
+from kit.http import serve
+from kit.settings import EXIT_CONFIG, load
 
-from gpu_scheduler.routes import router
+from gpu_scheduler.app import SERVICE, build
+from gpu_scheduler.policy import read
 from gpu_scheduler.settings import Settings
 
-
-def build(settings: Settings) -> FastAPI:
-    """Return the application, ready to serve."""
-    return create_app("gpu-scheduler", domain="inference", settings=settings, routers=[router])
+# A hello names at most 2048 requests.
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Read the settings and the policy, wire the parts, serve."""
     settings = load(Settings)
-    logs.setup("gpu-scheduler", settings.log_level)
-    serve(build(settings), settings)
+    logs.setup(SERVICE, settings.log_level)
+    try:
+        read(settings.scheduling_file)
+    except KitError as error:
+        logs.get(__name__).error("policy.refused", code=error.code, reason=error.reason)
+        raise SystemExit(EXIT_CONFIG) from error
+    serve(build(settings), settings, websocket_bytes_max=MESSAGE_BYTES_MAX)
 
 
 if __name__ == "__main__":

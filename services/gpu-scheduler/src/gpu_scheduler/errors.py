@@ -69,8 +69,8 @@ class TooManyAsked(KitError):
     fix = "Try again in a moment."
 
 
-class ModelUnknown(KitError):
-    code = "inference.model_unknown"
+class NotOffered(KitError):
+    code = "inference.not_offered"
     status = 404
     reason = "No GPU node has a model of that name."
     fix = "Ask for one of the models that `GET /v1/models` names."
@@ -91,9 +91,9 @@ class NeverFits(KitError):
 
 
 class QueueFull(KitError):
-    code = "inference.queue_full"
+    code = "inference.gpu_queue_full"
     status = 429
-    reason = "Too many requests wait already."
+    reason = "Too many requests wait for the GPU node already."
     fix = "Try again in a moment."
 
 
@@ -118,6 +118,22 @@ class NodeAway(KitError):
     fix = "Wait until it is back; requests take the next route meanwhile."
 
 
+class NodeDraining(KitError):
+    code = "inference.node_draining"
+    status = 503
+    reason = "The owner has the GPU node drained: it takes nothing new."
+    fix = (
+        "Let it go on with the order resume_node, or wait; requests take the next route meanwhile."
+    )
+
+
+class InstanceLost(KitError):
+    code = "inference.instance_lost"
+    status = 502
+    reason = "The model's server ended while the request was with it."
+    fix = "Ask again; if it happens again, look at the model's container log on the node."
+
+
 class ModelFailing(KitError):
     code = "inference.model_failing"
     status = 503
@@ -132,11 +148,11 @@ class ModelBanned(KitError):
     fix = "Allow it on the Inference page, or ask another model."
 
 
-class AgentGone(KitError):
-    code = "inference.agent_gone"
+class HolderGone(KitError):
+    code = "inference.holder_gone"
     status = 409
-    reason = "The agent that asked has said goodbye, or has been silent for too long."
-    fix = "Send heartbeats to /v1/agents more often than its time to live."
+    reason = "The agent or the gateway that asked is gone, or has been silent for too long."
+    fix = "An agent sends heartbeats to /v1/agents more often than its time to live."
 
 
 class AgentTaken(KitError):
@@ -209,6 +225,13 @@ class OrderInvalid(KitError):
     fix = "Name the model in `on`, or for drain_node and resume_node the node."
 
 
+class NodeUnknown(KitError):
+    code = "inference.node_not_joined"
+    status = 404
+    reason = "No GPU node of that name has joined the house."
+    fix = "Look at `GET /v1/status` for the nodes that there are."
+
+
 class Busy(KitError):
     code = "inference.scheduler_busy"
     status = 503
@@ -226,8 +249,9 @@ class NodeRefused(KitError):
 REFUSALS: dict[str, type[KitError]] = {
     error.code: error
     for error in (
-        *(ModelUnknown, NeverFits, QueueFull, WaitedTooLong, DeadlinePassed, NodeAway),
-        *(ModelFailing, ModelBanned, Paused, Disabled, AgentGone, TierRefused, TooManyAsked),
+        *(NotOffered, NeverFits, QueueFull, WaitedTooLong, DeadlinePassed, NodeAway),
+        *(NodeDraining, InstanceLost, ModelFailing, ModelBanned, Paused, Disabled, HolderGone),
+        *(TierRefused, TooManyAsked, Starting),
     )
 }
 

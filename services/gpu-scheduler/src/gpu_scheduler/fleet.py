@@ -1,0 +1,170 @@
+"""All GPU nodes that have joined: a link to each, and which there are, read again when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from contracts.gpunode import NodeAction, NodeState
+from kit import logs
+from kit.clock import Clock
+from kit.errors import KitError
+
+from gpu_scheduler.core.codes import NODE_AWAY
+from gpu_scheduler.core.events import ActionFailed
+from gpu_scheduler.errors import NodeRefused
+from gpu_scheduler.join_store import JoinStore, MemberNode
+from gpu_scheduler.loop import Loop
+from gpu_scheduler.node_link import ANSWER_BYTES_MAX, NodeLink, Way
+from gpu_scheduler.numbers import Numbers
+
+log = logs.get(__name__)
+
+LOOK_SECONDS = 10.0
+ASK_SECONDS_MAX = 5.0
+Waker = Callable[[str], Awaitable[None]]
+
+
+class Fleet:
+    """The links to all nodes, by the nodes' names."""
+
+    def __init__(
+        self,
+        members: JoinStore,
+        loop: Loop,
+        clock: Clock,
+        numbers: Numbers,
+        *,
+        silence_s: float,
+        waker: Waker | None = None,
+    ) -> None:
+        self._members = members
+        self._loop = loop
+        self._clock = clock
+        self._numbers = numbers
+        self._silence_s = silence_s
+        self._waker = waker
+        self._way: Way | None = None
+        self._links: dict[str, tuple[NodeLink, asyncio.Task[None]]] = {}
+        self._changing = asyncio.Lock()
+        self._small: set[asyncio.Task[None]] = set()
+
+    def node(self, name: str) -> MemberNode | None:
+        """Return a node that has joined."""
+        found = self._links.get(name)
+        return found[0].node if found else None
+
+    def said(self) -> dict[str, NodeState]:
+        """Return what each node has said last, also of those that are away."""
+        links = (link for link, _ in self._links.values())
+        return {link.node.name: link.state for link in links if link.state is not None}
+
+    def names(self) -> list[str]:
+        """Return the nodes that have joined."""
+        return list(self._links)
+
+    def is_up(self, name: str) -> bool:
+        """Whether a node answers."""
+        found = self._links.get(name)
+        return found is not None and found[0].up
+
+    def send(self, name: str, action: NodeAction) -> None:
+        """Tell a node to do something; returns at once. What fails comes back as ActionFailed."""
+        found = self._links.get(name)
+        if found is not None:
+            found[0].send(action)
+        elif action.instance_id is not None:
+            failed = ActionFailed(action.instance_id, action.fence, NODE_AWAY)
+            self._soon(self._loop.put(failed))
+
+    def wake(self, name: str) -> None:
+        """Have a node woken that is off; returns at once."""
+        if self._waker is not None:
+            self._soon(self._woken(name, self._waker))
+
+    async def _woken(self, name: str, waker: Waker) -> None:
+        try:
+            await waker(name)
+            log.info("node.woken", node=name)
+        except Exception as error:
+            log.exception("node.unwakeable", error, node=name)
+
+    def _soon(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        task = asyncio.create_task(run())
+        self._small.add(task)
+        task.add_done_callback(self._small.discard)
+
+    async def refresh(self) -> None:
+        """Look which nodes there are now: call it after one has joined or left. Raises DataUnavailable."""
+        async with self._changing:
+            await self._follow({node.name: node for node in await self._members.present()})
+
+    async def _follow(self, nodes: dict[str, MemberNode]) -> None:
+        way = self._way
+        if way is None:
+            return
+        for name, (link, task) in list(self._links.items()):
+            if name not in nodes or _way_to(nodes[name]) != _way_to(link.node):
+                del self._links[name]
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                self._numbers.node_up.remove(name)
+        for name, node in nodes.items():
+            if name not in self._links:
+                link = NodeLink(node, way, self._loop, self._clock, self._numbers, self._silence_s)
+                self._links[name] = (link, asyncio.create_task(link.run(), name=f"link-{name}"))
+
+    async def ask(self, node: MemberNode, method: str, path: str, body: bytes | None) -> bytes:
+        """Return a node's whole answer to one call. Raises NodeRefused."""
+        import aiohttp
+
+        way = self._way
+        if way is None:
+            raise NodeRefused(f"{node.name} is not reached yet.")
+        try:
+            async with way.http.request(
+                method,
+                node.url + path,
+                data=body,
+                headers={"content-type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=ASK_SECONDS_MAX),
+                proxy=way.proxy,
+                ssl=way.tls,
+                server_hostname=node.tls_name,
+                allow_redirects=False,
+            ) as reply:
+                answer = await reply.content.read(ANSWER_BYTES_MAX)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NodeRefused(f"{node.name} does not answer.") from error
+        if reply.status >= 300:
+            raise NodeRefused(f"{node.name} answered with {reply.status}.")
+        return answer
+
+    async def run(self, way: Way) -> None:
+        """Follow all nodes until cancelled."""
+        self._way = way
+        try:
+            while True:
+                try:
+                    await self.refresh()
+                except KitError as error:
+                    log.warning("fleet.unread", code=error.code)
+                except Exception as error:
+                    log.exception("fleet.failed", error)
+                await self._clock.sleep(LOOK_SECONDS)
+        finally:
+            for _, task in self._links.values():
+                task.cancel()
+            await asyncio.gather(
+                *(task for _, task in self._links.values()), return_exceptions=True
+            )
+
+
+def _way_to(node: MemberNode) -> tuple[str, int, str, bool]:
+    # A renewed certificate is the same node by the same way.
+    return node.address, node.port, node.tls_name, node.wakeable

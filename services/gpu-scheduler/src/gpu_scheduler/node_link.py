@@ -1,0 +1,261 @@
+"""One GPU node: what it says is handed to the loop line by line, what it is told is sent in order and repeated by its id.
+
+Over mutual TLS through the egress proxy. A node that is silent for too long is away; the connection is tried again with
+growing pauses. Nothing in here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from contracts.gpunode import ACTIONS_PATH, EVENTS_PATH, NodeAction, NodeState
+from kit import logs
+from kit.clock import Clock
+from pydantic import ValidationError
+
+from gpu_scheduler.core.codes import NODE_AWAY
+from gpu_scheduler.core.events import ActionFailed, NodeLost
+from gpu_scheduler.errors import NodeRefused
+from gpu_scheduler.join_store import MemberNode
+from gpu_scheduler.loop import Loop
+from gpu_scheduler.numbers import Numbers
+from gpu_scheduler.seeing import NodeClock, node_seen
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logs.get(__name__)
+
+LINE_BYTES_MAX = 4 * 1024 * 1024
+ANSWER_BYTES_MAX = 64 * 1024
+CONNECT_SECONDS_MAX = 2.0
+ACTION_SECONDS_MAX = 2.0
+ACTION_TRIES = 4
+ACTION_PAUSE_SECONDS = 0.1
+ACTIONS_MAX = 512
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.2, 5.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """How nodes are reached: one HTTP session, the proxy before it, and whom the scheduler believes and is."""
+
+    http: aiohttp.ClientSession
+    proxy: str | None
+    tls: ssl.SSLContext
+
+
+class NodeLink:
+    """The connection to one node."""
+
+    def __init__(
+        self,
+        node: MemberNode,
+        way: Way,
+        loop: Loop,
+        clock: Clock,
+        numbers: Numbers,
+        silence_s: float,
+    ) -> None:
+        self.node = node
+        self._way = way
+        self._loop = loop
+        self._clock = clock
+        self._numbers = numbers
+        self._silence_s = silence_s
+        self._node_clock = NodeClock()
+        self._up = asyncio.Event()
+        self._heard_at = float("-inf")
+        self._last_said: tuple[str, int] | None = None
+        self._actions: deque[NodeAction] = deque()
+        self._to_do = asyncio.Event()
+        self.state: NodeState | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the node was heard within the time it may be silent."""
+        return self._up.is_set()
+
+    def send(self, action: NodeAction) -> None:
+        """Tell the node to do something, in the order of the calls. What fails comes back as ActionFailed."""
+        self._actions.append(action)
+        self._to_do.set()
+
+    async def run(self) -> None:
+        """Follow the node and send it actions, until cancelled."""
+        self._numbers.node_up.labels(self.node.name).set(0)
+        tasks = [
+            asyncio.create_task(work, name=f"node-{self.node.name}")
+            for work in (self._follow(), self._watch_silence(), self._act())
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._away()
+
+    # What it says.
+
+    async def _follow(self) -> None:
+        pause, told = PAUSE_SECONDS_MIN, ""
+        while True:
+            heard_before = self._heard_at
+            try:
+                async for line in self._lines():
+                    await self._take(line)
+                error = "the stream ended"
+            except Exception as failed:
+                error = failed.code if isinstance(failed, NodeRefused) else type(failed).__name__
+            if self._heard_at != heard_before:
+                pause, told = PAUSE_SECONDS_MIN, ""
+            if error != told:
+                # Said once, not at every try: a node may be off for days.
+                log.warning("node.unreachable", node=self.node.name, error=error)
+                told = error
+            await self._clock.sleep(pause * (0.5 + random.random()))
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=2 * CONNECT_SECONDS_MAX, sock_read=self._silence_s
+        )
+        async with self._way.http.get(
+            self.node.url + EVENTS_PATH, timeout=timeout, **self._options()
+        ) as reply:
+            if reply.status != 200:
+                raise NodeRefused(f"{self.node.name} answered with {reply.status}.")
+            held = bytearray()
+            async for piece in reply.content.iter_any():
+                held += piece
+                *lines, rest = held.split(b"\n")
+                held = rest
+                for line in lines:
+                    yield bytes(line)
+                if len(held) > LINE_BYTES_MAX:
+                    raise NodeRefused(f"{self.node.name} sent a line that does not end.")
+
+    async def _take(self, line: bytes) -> None:
+        arrived = self._clock.monotonic()
+        try:
+            state = NodeState.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            log.warning("node.line_invalid", node=self.node.name, kind=first["type"])
+            raise NodeRefused() from None
+        if state.node != self.node.name:
+            raise NodeRefused(f"{self.node.name} calls itself by another name.")
+        if self._last_said is not None:
+            boot, seq = self._last_said
+            if state.boot == boot and state.seq <= seq:
+                return
+        self._last_said = (state.boot, state.seq)
+        self.state, self._heard_at = state, arrived
+        if state.leaving:
+            await self._away()
+            return
+        if not self.up:
+            log.info("node.up", node=self.node.name, boot=state.boot)
+            self._numbers.node_up.labels(self.node.name).set(1)
+            self._up.set()
+        read_at = self._node_clock.read_at(state.boot, state.at, arrived)
+        await self._loop.put(node_seen(state, read_at, self.node.wakeable))
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await self._up.wait()
+            left = self._heard_at + self._silence_s - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(left)
+                # If it was we who were slow, what the node has said meanwhile is read before it is called silent.
+                await asyncio.sleep(0.02)
+                continue
+            await self._away()
+
+    async def _away(self) -> None:
+        if not self.up:
+            return
+        self._up.clear()
+        self._numbers.node_up.labels(self.node.name).set(0)
+        log.warning("node.away", node=self.node.name)
+        await self._loop.put(NodeLost(self.node.name))
+
+    # What it is told.
+
+    async def _act(self) -> None:
+        while True:
+            while not self._actions:
+                self._to_do.clear()
+                await self._to_do.wait()
+            action = self._actions.popleft()
+            code = await self._deliver(action)
+            if code is None:
+                continue
+            self._numbers.action_failed.labels(code).inc()
+            log.warning(
+                "node.action_failed", node=self.node.name, verb=action.verb, code=code,
+                instance_id=action.instance_id,
+            )  # fmt: skip
+            if action.instance_id is not None:
+                await self._loop.put(ActionFailed(action.instance_id, action.fence, code))
+
+    async def _deliver(self, action: NodeAction) -> str | None:
+        """Return None once the node has taken it down, else the code of why not."""
+        code = NODE_AWAY
+        if len(self._actions) >= ACTIONS_MAX:
+            return NODE_AWAY
+        for attempt in range(ACTION_TRIES):
+            if not self.up:
+                return NODE_AWAY
+            if attempt:
+                await self._clock.sleep(ACTION_PAUSE_SECONDS * 2**attempt)
+            status, code = await self._post(action)
+            if status is not None and status < 500:
+                return None if status < 300 else code
+        return code
+
+    async def _post(self, action: NodeAction) -> tuple[int | None, str]:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=ACTION_SECONDS_MAX)
+        try:
+            async with self._way.http.post(
+                self.node.url + ACTIONS_PATH,
+                data=action.model_dump_json().encode(),
+                headers={"content-type": "application/json"},
+                timeout=timeout,
+                **self._options(),
+            ) as reply:
+                body = await reply.content.read(ANSWER_BYTES_MAX)
+                return reply.status, _code(body)
+        except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
+            log.info("node.action_repeated", node=self.node.name, error_type=type(error).__name__)
+            return None, NODE_AWAY
+
+    def _options(self) -> dict[str, Any]:
+        # The name is of the node's joining: a node that was removed, or joined anew, bears another.
+        return {
+            "proxy": self._way.proxy,
+            "ssl": self._way.tls,
+            "server_hostname": self.node.tls_name,
+            "allow_redirects": False,
+        }
+
+
+def _code(body: bytes) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        code = json.loads(body)["error"]["code"]
+        if isinstance(code, str) and len(code) <= 64:
+            return code
+    return NodeRefused.code
