@@ -82,6 +82,9 @@ def address(prefix: str, net: int) -> str:
 def network_body(node: str, net: int, prefix: str, inside: bool) -> dict[str, Any]:
     """Return what the engine is told: no way out, and no address of the host's where the agent is a container itself."""
     options = {"com.docker.network.bridge.inhibit_ipv4": "true"} if inside else {}
+    if inside:
+        # A common beginning, so that one rule of the host's firewall covers them all.
+        options["com.docker.network.bridge.name"] = f"lamodel-{net}"
     return {
         "Name": network_name(node, net),
         "CheckDuplicate": True,

@@ -157,8 +157,12 @@ class Engine:
         return {name: int(net) for name, net in found.items() if net.isdigit()}
 
     async def make_network(self, body: Mapping[str, Any]) -> None:
-        """Make a network."""
-        await self._ask("POST", "/networks/create", body, seconds=CREATE_SECONDS_MAX)
+        """Make a network; one of its name is one of ours, left by a start that broke off."""
+        try:
+            await self._ask("POST", "/networks/create", body, seconds=CREATE_SECONDS_MAX)
+        except EngineRefused as error:
+            if "already exists" not in error.reason:
+                raise
 
     async def join(self, network: str, container: str) -> None:
         """Put a container on a network; one that is on it already is left there."""

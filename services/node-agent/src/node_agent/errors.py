@@ -3,6 +3,14 @@
 from kit.errors import KitError
 
 
+class BindRefused(KitError):
+    """The agent would listen where it must not."""
+
+    code, status = "node.bind_refused", 500
+    reason = "The agent listens on one address of its own network, never on all of them."
+    fix = "Set LARES_BIND to the agent's address in gpu-node/compose.yaml."
+
+
 class CatalogueInvalid(KitError):
     """The models file cannot be used; one that was read before stays in force."""
 

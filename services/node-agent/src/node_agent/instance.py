@@ -73,6 +73,11 @@ class Instance:
         return self.labels.instance_id
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way."""
+        return self._work is None or self._work.done()
+
+    @property
     def network(self) -> str:
         """The network that it is alone on, with the agent."""
         return containers.network_name(self.labels.node, self.labels.net)

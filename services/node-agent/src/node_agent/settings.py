@@ -1,9 +1,12 @@
 """What node-agent can be told."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.settings import CommonSettings, setting
+
+from node_agent.errors import BindRefused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,26 @@ class Settings(CommonSettings):
         default=(),
         help="Cards that are only played, for tests and demos: sim-0:24576 is one of 24 GiB.",
     )
+    simulated_use: str = setting(
+        "LARES_NODE_SIMULATED_USE",
+        default="declared",
+        help="What simulated cards show of a model: declared, measured (its host memory) or scaled (both).",
+    )
+    simulated_faults: Path | None = setting(
+        "LARES_NODE_SIMULATED_FAULTS",
+        default=None,
+        help="File of faults that simulated cards play, for tests and demos.",
+    )
+    proc_path: Path = setting(
+        "LARES_NODE_PROC",
+        default=Path("/proc"),
+        help="The host's /proc: which container a process on a card belongs to is read there.",
+    )
+    version: str = setting(
+        "LARES_VERSION",
+        default="dev",
+        help="Version of the house's own images, also in the catalogue.",
+    )
     ram_budget_mib: int = setting(
         "LARES_NODE_RAM_BUDGET_MIB",
         default=0,
@@ -104,3 +127,13 @@ class Settings(CommonSettings):
     connections_max: int = setting(
         "LARES_CONNECTIONS_MAX", default=1024, help="Most requests proxied at once."
     )
+
+
+def check_bind(bind: str) -> None:
+    """Return if `bind` is one address. Raises BindRefused. (kit.http has the same check, and costs 13 MiB here.)"""
+    try:
+        address = ipaddress.ip_address(bind)
+    except ValueError:
+        raise BindRefused(f"LARES_BIND={bind!r} is not an IP address.") from None
+    if address.is_unspecified:
+        raise BindRefused(f"LARES_BIND={bind} stands for every address.")
