@@ -26,7 +26,8 @@ if [ "${YES:-}" != 1 ]; then
 fi
 compose --progress quiet down --volumes --remove-orphans
 "$LARES_ROOT/setup/firewall.sh" "$LARES_STATE" remove
-rm -f "/etc/systemd/system/lares-firewall-$LARES_BRIDGE.service"
+rm -f "/etc/systemd/system/lares-firewall-$LARES_BRIDGE.service" "$LARES_STATE/gpu-nodes"
+"$LARES_ROOT/setup/gpu-wake-install.sh" "$LARES_STATE"
 [ "$LARES_STATE" != "$LARES_ROOT/.lares" ] || rm -f "$LARES_ROOT/.env"
 rm -rf "$LARES_STATE"
 say "The house is gone. Its images are kept: docker image prune -a removes them."
