@@ -28,7 +28,7 @@ class Upload:
     name: str
     filename: str
     content_type: str
-    data: bytes = field(repr=False)
+    data: bytes | bytearray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ class Tally:
     tokens_read: int | None = None
     tokens_written: int | None = None
     pieces: int = 0  # of a stream: tokens, roughly, where nobody reports them
+    audio_seconds: float | None = None  # of sound that was listened to
+    characters: int = 0  # of text that was spoken
+    images: int = 0  # pictures that were made
 
     def take(self, usage: Any) -> None:
         """Take the usage that the upstream reports, in OpenAI's names."""
@@ -108,6 +111,7 @@ class Endpoint(ABC, Generic[A]):
     """One address. Stateless: one object serves every request."""
 
     path: ClassVar[str]  # below /v1
+    aliases: ClassVar[tuple[str, ...]] = ()  # whole addresses where the same is spoken
     kinds: ClassVar[frozenset[Kind]]  # which kinds of models can be asked here
     body_bytes_max: ClassVar[int | None] = None  # None: the service's own limit
 
