@@ -18,7 +18,16 @@ from model_gateway.endpoint import (
     Tally,
     Whole,
 )
-from model_gateway.errors import BackendFailed, BackendInvalid, RequestInvalid
+from model_gateway.endpoints.fields import (
+    DROPPED_FIELDS,
+    asked_tokens,
+    extra_fields,
+    read_stream,
+    refuse_unknown,
+    usage_wanted,
+)
+from model_gateway.endpoints.relay import relay
+from model_gateway.errors import BackendInvalid, RequestInvalid
 from model_gateway.ways import Needs, Way, output_limit
 
 # OpenAI's fields that say what to answer. `user`, `metadata` and `store` are left out: they tell a provider who asks.
@@ -47,7 +56,6 @@ CHAT_FIELDS = frozenset(
         "top_p",
     }
 )
-DROPPED_FIELDS = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
 MESSAGES_MAX = 512
 
 
@@ -71,9 +79,6 @@ class Chat(Endpoint[ChatAsk]):
         chars, pictures = _check_messages(fields.get("messages"))
         if fields.get("n", 1) != 1:
             raise RequestInvalid("`n` is not 1. One answer is given at a time.")
-        options = fields.get("stream_options") or {}
-        if not isinstance(options, dict):
-            raise RequestInvalid("`stream_options` is not an object.")
         skills: set[Skill] = set()
         if pictures:
             skills.add("vision")
@@ -87,8 +92,7 @@ class Chat(Endpoint[ChatAsk]):
             output_tokens=asked_tokens(fields, "max_completion_tokens", "max_tokens"),
             skills=frozenset(skills),
         )
-        wanted = bool(cast("Fields", options).get("include_usage"))
-        return ChatAsk(form, needs, read_stream(fields), usage_wanted=wanted)
+        return ChatAsk(form, needs, read_stream(fields), usage_wanted=usage_wanted(fields))
 
     def outgoing(self, ask: ChatAsk, way: Way) -> Outgoing:
         """Return the request under the way's name for the model, bounded, and with its usage asked for."""
@@ -121,54 +125,9 @@ class Chat(Endpoint[ChatAsk]):
         self, ask: ChatAsk, way: Way, answer: Answer, tally: Tally
     ) -> AsyncGenerator[bytes]:
         """Yield the chunks as they come, and `[DONE]` at the end of a whole answer alone."""
-        if not answer.content_type.startswith(STREAM_TYPE):
-            raise BackendInvalid("The backend answered a streaming request without a stream.")
         reader = sse.Reader(way.model, ask.usage_wanted)
-        async for event in sse.split(answer.pieces()):
-            out = reader.read(event)
-            tally.pieces = reader.pieces
-            if reader.usage is not None:
-                tally.take(reader.usage)
-            if out is not None:
-                yield out
-            if reader.done:
-                break
-        if not (reader.done or reader.finished):
-            raise BackendFailed("The backend stopped in the middle of its answer.")
-        yield sse.DONE
-
-
-def extra_fields(model: Model) -> frozenset[str]:
-    """Return the fields beside OpenAI's that at least one way of the model takes."""
-    lists = [model.extra_fields, *(leg.extra_fields for leg in model.legs)]
-    return frozenset(name for names in lists for name in names or ())
-
-
-def refuse_unknown(fields: Fields, known: frozenset[str]) -> None:
-    """Return if every field is known. Raises RequestInvalid."""
-    unknown = sorted(key for key in fields if key not in known)
-    if unknown:
-        raise RequestInvalid(
-            f"Unknown fields: {', '.join(key[:40] for key in unknown[:5])}.",
-            fix="Leave them out, or list them in the model's extra_fields.",
-        )
-
-
-def read_stream(fields: Fields) -> bool:
-    """Return whether the answer is wanted while it is made. Raises RequestInvalid."""
-    stream = fields.get("stream") or False
-    if not isinstance(stream, bool):
-        raise RequestInvalid("`stream` is neither true nor false.")
-    return stream
-
-
-def asked_tokens(fields: Fields, *names: str) -> int | None:
-    """Return the smallest of the named limits on the answer's length, if there is one. Raises RequestInvalid."""
-    asked = [fields[name] for name in names if fields.get(name) is not None]
-    for number in asked:
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise RequestInvalid(f"`{names[-1]}` is not a positive number.")
-    return min(asked, default=None)
+        async for piece in relay(reader, answer, tally):
+            yield piece
 
 
 def _check_messages(messages: Any) -> tuple[int, int]:

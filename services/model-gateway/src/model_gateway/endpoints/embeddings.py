@@ -6,7 +6,7 @@ from typing import Any
 from model_gateway.body import read_json, to_json
 from model_gateway.catalogue import Model
 from model_gateway.endpoint import Answer, Ask, Endpoint, Form, Outgoing, Tally, Whole
-from model_gateway.endpoints.chat import DROPPED_FIELDS, refuse_unknown
+from model_gateway.endpoints.fields import DROPPED_FIELDS, refuse_unknown
 from model_gateway.errors import RequestInvalid
 from model_gateway.vectors import read_vectors
 from model_gateway.ways import Needs, Way
