@@ -87,6 +87,7 @@ class House:
     memory: Neighbour
     orchestrator: Neighbour
     registry: Neighbour
+    scheduler: Neighbour
     forward_auth: Neighbour
     caller_factory: Any
 
@@ -102,7 +103,7 @@ async def house(
 ) -> AsyncIterator[House]:
     # Sessions are asked about sooner than in the house, so that no test waits for seconds.
     monkeypatch.setattr("dashboard.streams.CHECK_SECONDS", 0.05)
-    names = ("memory", "orchestrator", "registry", "forward_auth")
+    names = ("memory", "orchestrator", "registry", "scheduler", "forward_auth")
     neighbours = {name: Neighbour() for name in names}
     servers = []
     for neighbour in neighbours.values():
@@ -118,6 +119,7 @@ async def house(
         memory_url=neighbours["memory"].url,
         orchestrator_url=neighbours["orchestrator"].url,
         state_registry_url=neighbours["registry"].url,
+        gpu_scheduler_url=neighbours["scheduler"].url,
         forward_auth_url=neighbours["forward_auth"].url,
         model_gateway_url="http://127.0.0.1:9",
         streams_per_person_max=2,

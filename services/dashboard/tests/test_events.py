@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 from contracts.memory import CHANGED_TOPIC
+from contracts.scheduling import STATE_TOPIC as CARDS_TOPIC
 from contracts.system import STATE_TOPIC
-from dashboard.hub import QUEUE_MAX, Hub
+from dashboard.hub import QUEUE_MAX, Hub, translate
 from dashboard.sse import encode
 from kit.bus import Bus
 
@@ -71,13 +72,21 @@ def test_what_a_tab_hears_names_no_person() -> None:
     assert set(listener.queue.get_nowait().data) == {"memory_id", "change", "tier"}
 
 
+def test_everybody_hears_that_the_cards_have_changed_and_nobody_of_whom() -> None:
+    payload = {"epoch": 3, "queued": 2, "running": 1, "resident": ["qwen"], "cards": []}
+    whom, event = translate(CARDS_TOPIC, payload)
+    assert (whom, event.name) == (None, "inference.changed")
+    assert event.data["queued"] == 2
+    assert "resident" not in event.data
+
+
 def test_a_slow_tab_is_told_to_ask_again_and_costs_no_more_memory() -> None:
     hub, subject = Hub(bus=None), uuid4()  # type: ignore[arg-type]
     with hub.listening(subject) as listener:
         for _ in range(QUEUE_MAX + 1):
             hub.deliver(CHANGED_TOPIC, changed(subject))
         told = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
-    assert [event.data for event in told] == [{"missed": True}, {"missed": True}]
+    assert [event.data for event in told] == [{"missed": True}] * 3
 
 
 @pytest.mark.parametrize("broken", [{}, {"subject_id": "nobody"}, {"subject_id": None}])

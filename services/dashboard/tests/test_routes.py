@@ -53,6 +53,15 @@ ROUTES = [
         f"GET /v1/memories/{SOMEBODY}/provenance ",
     ),
     ("GET", "/api/system", "registry", "GET /v1/containers "),
+    ("GET", "/api/inference/status", "scheduler", "GET /v1/status "),
+    (
+        "GET",
+        "/api/inference/history?since=1000&card=gpu-0",
+        "scheduler",
+        "GET /v1/history?since=1000.0&card=gpu-0&limit=360 ",
+    ),
+    ("GET", "/api/inference/decisions?limit=5", "scheduler", "GET /v1/decisions?limit=5 "),
+    ("DELETE", "/api/inference/leases/l-1", "scheduler", "DELETE /v1/leases/l-1 "),
 ]
 
 
@@ -188,3 +197,22 @@ def test_the_committed_description_of_the_api_is_the_code() -> None:
     assert committed.read_text() == document(), (
         "run `python -m dashboard.openapi > services/dashboard/web/openapi.json`"
     )
+
+
+async def test_an_order_reaches_the_scheduler_with_the_proof_of_who_gives_it(house: Any) -> None:
+    house.scheduler.says("/v1/orders", b"{}")
+    headers = house.signed_in()
+    await house.client.post(
+        "/api/inference/orders", json={"verb": "load", "on": "qwen"}, headers=headers
+    )
+    head, body = house.scheduler.requests[0].split(b"\r\n\r\n")
+    assert json.loads(body) == {"verb": "load", "on": "qwen"}
+    assert headers["X-Lares-Caller"].encode() in head
+
+
+async def test_an_order_that_nobody_knows_is_refused_here(house: Any) -> None:
+    response = await house.client.post(
+        "/api/inference/orders", json={"verb": "explode"}, headers=house.signed_in()
+    )
+    assert response.status_code == 422
+    assert house.scheduler.requests == []

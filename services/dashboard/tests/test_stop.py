@@ -19,7 +19,14 @@ async def test_an_open_tab_does_not_hold_up_a_stop(caller_factory: Any, tmp_path
     for name, value in secrets.items():
         (tmp_path / name).write_text(value)
     nobody = "http://127.0.0.1:9"
-    addresses = ("MEMORY", "ORCHESTRATOR", "MODEL_GATEWAY", "STATE_REGISTRY", "FORWARD_AUTH")
+    addresses = (
+        "MEMORY",
+        "ORCHESTRATOR",
+        "MODEL_GATEWAY",
+        "STATE_REGISTRY",
+        "GPU_SCHEDULER",
+        "FORWARD_AUTH",
+    )
     env = {f"LARES_{name}_URL": nobody for name in addresses}
     env |= {
         "LARES_BIND": "127.0.0.1",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from contracts.memory import CHANGED_TOPIC
+from contracts.scheduling import STATE_TOPIC as CARDS_TOPIC
 from contracts.system import STATE_TOPIC
 from kit import logs
 from kit.bus import Bus
@@ -20,8 +21,14 @@ log = logs.get(__name__)
 # A browser that reads this slowly is told to ask again instead of being fed from memory.
 QUEUE_MAX = 64
 BACKOFF_SECONDS_MAX = 15.0
+CARDS_KEYS = ("nodes_up", "queued", "running", "leases", "paused")
 
-EventName = Literal["memory.changed", "system.state"]
+EventName = Literal["memory.changed", "system.state", "inference.changed"]
+NAMES: dict[str, EventName] = {
+    CHANGED_TOPIC: "memory.changed",
+    STATE_TOPIC: "system.state",
+    CARDS_TOPIC: "inference.changed",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,9 @@ def translate(topic: str, payload: dict[str, Any]) -> tuple[UUID | None, Event]:
     if topic == CHANGED_TOPIC:
         data = {key: payload[key] for key in ("memory_id", "change", "tier")}
         return UUID(str(payload["subject_id"])), Event("memory.changed", data)
+    if topic == CARDS_TOPIC:
+        # How much waits and runs; what it is, the page asks for.
+        return None, Event("inference.changed", {key: payload.get(key) for key in CARDS_KEYS})
     return None, Event(
         "system.state", {key: payload.get(key) for key in ("name", "state", "health")}
     )
@@ -56,7 +66,7 @@ class Listener:
         except asyncio.QueueFull:
             while not self.queue.empty():
                 self.queue.get_nowait()
-            for name in ("memory.changed", "system.state"):
+            for name in NAMES.values():
                 self.queue.put_nowait(Event(name, {"missed": True}))
 
 
@@ -91,14 +101,13 @@ class Hub:
 
     def missed(self, topic: str) -> None:
         """Tell every listener that events of `topic` may have been lost."""
-        name: EventName = "memory.changed" if topic == CHANGED_TOPIC else "system.state"
         for listener in self._listeners:
-            listener.offer(Event(name, {"missed": True}))
+            listener.offer(Event(NAMES[topic], {"missed": True}))
 
     async def run(self) -> None:
-        """Read both topics until cancelled."""
+        """Read every topic until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for topic in (CHANGED_TOPIC, STATE_TOPIC):
+            for topic in NAMES:
                 group.create_task(self._read(topic), name=f"hub-{topic}")
 
     async def _read(self, topic: str) -> None:

@@ -18,6 +18,7 @@ class Neighbours:
     orchestrator: ServiceClient
     models: ServiceClient
     registry: ServiceClient
+    scheduler: ServiceClient
     forward_auth: ServiceClient
 
     async def close(self) -> None:
@@ -27,6 +28,7 @@ class Neighbours:
             self.orchestrator,
             self.models,
             self.registry,
+            self.scheduler,
             self.forward_auth,
         ):
             await client.close()
@@ -47,6 +49,9 @@ def connect(settings: Settings) -> Neighbours:
         models=ServiceClient("model-gateway", settings.model_gateway_url, retries=1),
         registry=ServiceClient(
             "state-registry", settings.state_registry_url, timeout_s=3.0, retries=1
+        ),
+        scheduler=ServiceClient(
+            "gpu-scheduler", settings.gpu_scheduler_url, timeout_s=5.0, retries=1
         ),
         # Sessions are asked about every few seconds: a late answer is worth as little as none.
         forward_auth=ServiceClient(

@@ -17,6 +17,9 @@ class Settings(HttpSettings):
     state_registry_url: str = setting(
         "LARES_STATE_REGISTRY_URL", help="Address of the state registry."
     )
+    gpu_scheduler_url: str = setting(
+        "LARES_GPU_SCHEDULER_URL", help="Address of the GPU scheduler."
+    )
     forward_auth_url: str = setting(
         "LARES_FORWARD_AUTH_URL", help="Address of the verifier of sessions."
     )

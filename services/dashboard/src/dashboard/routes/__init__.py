@@ -6,6 +6,7 @@ from dashboard.routes import (
     conversations,
     events,
     exchange,
+    inference,
     knowledge,
     levels,
     memories,
@@ -23,5 +24,6 @@ routers: tuple[APIRouter, ...] = (
     levels.router,
     namespaces.router,
     system.router,
+    inference.router,
     events.router,
 )

@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS = 15.0
 
 @router.get("/events", response_class=StreamingResponse)
 async def events(request: Request, caller: Person) -> StreamingResponse:
-    """Follow the house: memory.changed, system.state, session.ended, and a heartbeat every 15 s."""
+    """Follow the house: memory.changed, system.state, inference.changed, session.ended, and a heartbeat every 15 s."""
     streams: Streams = request.state.streams
     hub: Hub = request.state.hub
     async with AsyncExitStack() as stack:

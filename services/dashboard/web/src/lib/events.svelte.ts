@@ -1,12 +1,12 @@
 import { backoffMs } from "./backoff.ts";
 import { session } from "./session.svelte.ts";
 
-export type Topic = "memory.changed" | "system.state";
+export type Topic = "memory.changed" | "system.state" | "inference.changed";
 type Handler = (data: Record<string, unknown>) => void;
 
 /** The server speaks at least every 15 s: silence for longer than this means a dead connection. */
 const SILENCE_MS = 40_000;
-const TOPICS: Topic[] = ["memory.changed", "system.state"];
+const TOPICS: Topic[] = ["memory.changed", "system.state", "inference.changed"];
 
 /** The one EventSource of this tab. */
 class Events {

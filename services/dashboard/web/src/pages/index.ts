@@ -1,5 +1,6 @@
 import { ask } from "./ask/manifest.ts";
 import { graph } from "./graph/manifest.ts";
+import { inference } from "./inference/manifest.ts";
 import { invite } from "./invite/manifest.ts";
 import { levels } from "./levels/manifest.ts";
 import type { Manifest } from "./manifest.ts";
@@ -16,6 +17,7 @@ import { transfer } from "./transfer/manifest.ts";
 export const pages: readonly Manifest[] = [
   ask,
   memory,
+  inference,
   system,
   security,
   timeline,

@@ -36,6 +36,7 @@ export const icons = {
   split: "M12 20v-4c0-4-6-4-6-8V4M12 16c0-4 6-4 6-8V4",
   history: "M4.5 12a7.5 7.5 0 1 1 2.2 5.3M4.5 20v-4.5H9M12 8v4l3 2",
   minus: "M5 12h14",
+  card: "M3 7h18v9H3zM7 16v3M11 16v3M8.5 9.5a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM15.5 9.5a2 2 0 1 0 0 4 2 2 0 0 0 0-4z",
 } as const;
 
 export type IconName = keyof typeof icons;

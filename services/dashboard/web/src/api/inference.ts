@@ -1,0 +1,24 @@
+/** What the page of models asks of the house, by name; shapes come from the house's own description of its API. */
+import { api, ok, type Schemas } from "./client.ts";
+
+export type Status = Schemas["Status"];
+export type Card = Schemas["CardView"];
+export type Part = Schemas["Part"];
+export type Model = Schemas["ModelView"];
+export type Waiting = Schemas["WaitingView"];
+export type Lease = Schemas["Lease"];
+export type Agent = Schemas["AgentView"];
+export type Decision = Schemas["Decision"];
+export type Minute = Schemas["CardMinute"];
+export type Order = Schemas["Order"];
+export type Verb = Order["verb"];
+
+export const status = () => ok(api.GET("/api/inference/status"));
+export const history = async (since: Date, limit: number) =>
+  (await ok(api.GET("/api/inference/history", { params: { query: { since: since.getTime() / 1000, limit } } }))).minutes;
+export const decisions = async (before: Date | null) =>
+  (await ok(api.GET("/api/inference/decisions", { params: { query: { limit: 30, before: before ? before.getTime() / 1000 : null } } })))
+    .decisions;
+export const order = (body: Order) => ok(api.POST("/api/inference/orders", { body }));
+export const release = (id: string) =>
+  ok(api.DELETE("/api/inference/leases/{lease_id}", { params: { path: { lease_id: id } } }));
