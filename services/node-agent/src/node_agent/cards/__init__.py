@@ -1,18 +1,9 @@
-"""Placeholder of `node` until the readers are here: overwrite it."""
+"""Reads what is used of each card, by whom: NVIDIA's, AMD's and simulated ones, behind one interface."""
 
-from dataclasses import dataclass
+from node_agent.cards.errors import CardsError
+from node_agent.cards.opening import open_reader
+from node_agent.cards.reader import Cards
+from node_agent.cards.resident import Resident
+from node_agent.cards.seen import CardReader
 
-from contracts.gpunode import InstancePhase
-
-
-@dataclass(frozen=True)
-class Resident:
-    """One of our running containers, for attributing memory to it. Sizes per card."""
-
-    instance_id: str
-    container_id: str
-    cards: tuple[str, ...]
-    phase: InstancePhase
-    footprint_mib: int
-    asleep_mib: int
-    ram_mib: int
+__all__ = ["CardReader", "Cards", "CardsError", "Resident", "open_reader"]

@@ -4,4 +4,11 @@ from node_agent.predict.errors import PredictError, WeightsMissing, WeightsUnrea
 from node_agent.predict.footprint import Prediction, predict
 from node_agent.predict.serving import Serving
 
-__all__ = ["PredictError", "Prediction", "Serving", "WeightsMissing", "WeightsUnreadable", "predict"]
+__all__ = [
+    "PredictError",
+    "Prediction",
+    "Serving",
+    "WeightsMissing",
+    "WeightsUnreadable",
+    "predict",
+]

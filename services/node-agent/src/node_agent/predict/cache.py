@@ -31,15 +31,14 @@ def _padded(tokens: int, to: int) -> int:
 
 
 def llama_cells(layer: Layer, serving: Serving) -> int:
-    """Tokens that llama.cpp keeps of one layer, of all slots together (llama_kv_cache_iswa, llama_context)."""
-    streams = 1 if serving.unified_cache else serving.slots
+    """Tokens that llama.cpp keeps of one layer for a slot, or for all where they share (llama_kv_cache_iswa)."""
     each = serving.context_tokens * (serving.slots if serving.unified_cache else 1)
     each = _padded(each, WINDOW_PAD)
     if layer.window is not None and not serving.full_window_cache:
         # A window needs room for itself and for the batch that is being worked on.
         back = layer.window * (serving.slots if serving.unified_cache else 1)
         each = _padded(min(each, back + serving.batch), WINDOW_PAD)
-    return each * streams
+    return each
 
 
 def llama_layer_bytes(shape: Shape, serving: Serving) -> list[int]:
@@ -52,7 +51,7 @@ def llama_layer_bytes(shape: Shape, serving: Serving) -> list[int]:
         bytes_ = 4 * (layer.conv_state + layer.state) * serving.slots
         if layer.keeps:
             wide = layer.value_width if serving.flash_attention else widest
-            cells = llama_cells(layer, serving)
+            cells = llama_cells(layer, serving) * (1 if serving.unified_cache else serving.slots)
             bytes_ += int(cells * ((layer.key_width + layer.index_width) * key + wide * value))
         found.append(bytes_)
     return found

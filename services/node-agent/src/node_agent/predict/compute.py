@@ -1,7 +1,7 @@
 """What is needed beside weights and cache while a batch is worked on, and what the driver takes for a process.
 
 llama.cpp lays its graph out before the first token (`sched_reserve`); its size was read off for the architectures of
-the tests: logits, five vectors as wide as the model, and the masks, unless attention or a feed-forward layer is larger.
+the tests: logits, six vectors as wide as the model, and the masks, unless attention or a feed-forward layer is larger.
 Its newer servers keep fewer logits; they are counted in full. vLLM's profile run is bounded by the same terms in 16 bits.
 """
 
@@ -46,28 +46,43 @@ def llama_compute_bytes(shape: Shape, serving: Serving, *, head: bool) -> int:
     longest = max(cells.values(), default=0)
     key_value = max((layer.key_width + layer.value_width for layer in shape.layers), default=0)
     state = max((layer.conv_state for layer in shape.layers), default=0)
-    attention = wide * (6 * shape.embedding + 2 * shape.query_width + 2 * key_value + 2 * state)
+    attention = wide * (8 * shape.embedding + 3 * shape.query_width + 2 * key_value + 2 * state)
     if not serving.flash_attention:
         attention += shape.heads * longest * wide
-    elif serving.cache_type_k not in ("f16", "f32", "bf16") or serving.cache_type_v not in ("f16", "f32", "bf16"):
-        attention += longest * key_value * 2  # one layer's cache is unpacked to 16 bits for long batches
-    feed = wide * (2 * shape.feed_forward + 4 * shape.embedding)
-    logits = wide * (shape.vocabulary * shape.generates + 5 * shape.embedding) if head else 0
+    elif serving.cache_type_k not in ("f16", "f32", "bf16") or serving.cache_type_v not in (
+        "f16",
+        "f32",
+        "bf16",
+    ):
+        attention += (
+            longest * key_value * 2
+        )  # one layer's cache is unpacked to 16 bits for long batches
+    feed = wide * (3 * shape.feed_forward + 6 * shape.embedding)
+    logits = wide * (shape.vocabulary * shape.generates + 6 * shape.embedding) if head else 0
+    beside = wide * shape.side_width
+    if any(layer.index_width for layer in attending):
+        beside += 3 * wide * longest + wide * shape.query_width  # scores of the indexer
     if serving.cards > 1:
         masks *= 4  # batches follow one another through the cards: GGML_SCHED_MAX_COPIES
-    return max(attention, feed, logits) + masks
+    return max(attention, feed, logits) + masks + beside
 
 
 def vllm_compute_bytes(shape: Shape, serving: Serving) -> int:
     """The peak of vLLM's profile run on one card: a full batch through one layer, then logits and a sampler's copies."""
     tokens = max(serving.batch, serving.slots)
-    layer = tokens * 2 * (8 * shape.embedding + (3 * shape.feed_forward + 3 * shape.query_width) // serving.cards)
+    layer = (
+        tokens
+        * 2
+        * (8 * shape.embedding + (3 * shape.feed_forward + 3 * shape.query_width) // serving.cards)
+    )
     # 32-bit logits of every slot, with the sorted copy, its indices and the probabilities.
     logits = serving.slots * shape.vocabulary * (4 + 4 + 8 + 4) if shape.generates else 0
     return layer + logits
 
 
-def projector_compute_bytes(image: int, patch: int, wide: int, feed_forward: int, heads: int) -> int:
+def projector_compute_bytes(
+    image: int, patch: int, wide: int, feed_forward: int, heads: int
+) -> int:
     """A picture's way through a projector (tools/mtmd/clip.cpp), without flash attention."""
     patches = (image // max(patch, 1)) ** 2 + 1
     return 4 * patches * (heads * patches + 8 * wide + 2 * feed_forward)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.gpunode import Footprint
+
 from node_agent.predict.cache import llama_layer_bytes, split_layers, vllm_cache_bytes
 from node_agent.predict.compute import (
     MIB,
@@ -77,7 +78,9 @@ def predict(path: Path, serving: Serving) -> Prediction:
     cards = [_Card() for _ in range(serving.cards)]
     notes = list(shape.notes)
     if shape.context_trained and serving.context_tokens > shape.context_trained:
-        notes.append(f"Trained for {shape.context_trained} tokens; {serving.context_tokens} are asked for.")
+        notes.append(
+            f"Trained for {shape.context_trained} tokens; {serving.context_tokens} are asked for."
+        )
     if serving.engine == "vllm":
         host, cache = _vllm(shape, serving, cards)
     else:
@@ -134,7 +137,9 @@ def _llama(shape: Shape, serving: Serving, cards: list[_Card]) -> int:
 def _vllm(shape: Shape, serving: Serving, cards: list[_Card]) -> tuple[int, int]:
     """Every layer on every card, cut in pieces; norms are repeated, which is counted as two hundredths."""
     cache = vllm_cache_bytes(shape, serving)
-    weights = shape.weights_bytes - shape.wide_bytes // 2  # 32-bit weights are loaded as 16-bit ones
+    weights = (
+        shape.weights_bytes - shape.wide_bytes // 2
+    )  # 32-bit weights are loaded as 16-bit ones
     share = weights if serving.cards == 1 else int(weights / serving.cards * 1.02)
     for card in cards:
         card.weights, card.cache = share, cache
@@ -153,7 +158,9 @@ def _beside(serving: Serving, cards: list[_Card], notes: list[str]) -> None:
         notes.append("A larger picture than the projector's own size takes more.")
     if serving.draft is not None:
         shape = gguf_shape(read_gguf(serving.draft))
-        alone = replace(serving, cards=1, tensor_split=(), gpu_layers=None, cpu_moe_layers=0, cache_on_card=True)
+        alone = replace(
+            serving, cards=1, tensor_split=(), gpu_layers=None, cpu_moe_layers=0, cache_on_card=True
+        )
         if serving.draft_tokens is not None:
             alone = replace(alone, context_tokens=serving.draft_tokens)
         drafted = [_Card()]
@@ -164,7 +171,13 @@ def _beside(serving: Serving, cards: list[_Card], notes: list[str]) -> None:
         _adapter(adapter, serving, cards)
 
 
-_VISION = ("image_size", "patch_size", "embedding_length", "feed_forward_length", "attention.head_count")
+_VISION = (
+    "image_size",
+    "patch_size",
+    "embedding_length",
+    "feed_forward_length",
+    "attention.head_count",
+)
 
 
 def _vision(values: Mapping[str, object], name: str) -> int:
@@ -177,7 +190,9 @@ def _adapter(path: Path, serving: Serving, cards: list[_Card]) -> None:
         bytes_ = read_gguf(path).bytes()
     elif path.is_dir():
         rank = bounded(read_json(path / "adapter_config.json").get("r", 1), "rank", 4096) or 1
-        stored = sum(tensor.bytes for tensor in read_safetensors(path / "adapter_model.safetensors"))
+        stored = sum(
+            tensor.bytes for tensor in read_safetensors(path / "adapter_model.safetensors")
+        )
         bytes_ = stored * max(serving.adapter_rank_max, rank) // rank
     else:
         raise WeightsMissing(f"There is no adapter at {path.name}.")

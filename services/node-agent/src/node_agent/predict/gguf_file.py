@@ -8,6 +8,7 @@ somebody else's claim: it is compared with what is left of the file and with the
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ def _tensors(source: _Source, count: int, alignment: int, size: int) -> tuple[Te
     room = max(0, size - data)
     # Types that are newer than the table take what lies between their offset and the next.
     offsets = sorted({offset for _, _, _, offset in found} | {room})
-    following = dict(zip(offsets, offsets[1:], strict=False))
+    following = dict(itertools.pairwise(offsets))
     tensors: list[Tensor] = []
     for name, dims, kind, offset in found:
         values = 1

@@ -263,5 +263,6 @@ def gguf_shape(header: GgufHeader) -> Shape:
         vocabulary=vocabulary or keys.vocabulary(),
         context_trained=keys.number("context_length"),
         generates=generates,
+        side_width=keys.number("embedding_length_per_layer_input") * keys.layers,
         notes=notes,
     )

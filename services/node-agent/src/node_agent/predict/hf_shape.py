@@ -18,7 +18,9 @@ _ENCODERS = {
     "new", "nomic_bert", "roberta", "xlm-roberta",
 }  # fmt: skip
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks|block)\.(\d{1,4})\.")
-_OTHER = re.compile(r"vis|audio|image|patch")  # towers for pictures and sound count beside the layers
+_OTHER = re.compile(
+    r"vis|audio|image|patch"
+)  # towers for pictures and sound count beside the layers
 _RECURRENT_KINDS = {"linear_attention", "mamba", "mamba2", "conv", "recurrent"}
 
 

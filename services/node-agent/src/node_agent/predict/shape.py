@@ -45,6 +45,9 @@ class Shape:
     vocabulary: int
     context_trained: int
     generates: bool = True
+    side_width: int = (
+        0  # values per token that all layers are given beside the model's width (Gemma 3n and 4)
+    )
     wide_bytes: int = 0  # stored as 32-bit floats, which vLLM halves
     notes: tuple[str, ...] = field(default=())
 
