@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class House:
             await engine.close()
 
     async def act(
-        self, verb: str, instance: str = "a", status: int = 202, **more: Any
+        self, verb: str, instance: str = "a", /, status: int = 202, **more: Any
     ) -> dict[str, Any]:
         told = {
             "action_id": f"act-{next(_numbers)}",
@@ -170,7 +171,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     catalogue = tmp_path / "models.yaml"
     settings = Settings(
         bind="127.0.0.1", node="forge", catalogue_path=catalogue, weights_path=tmp_path / "weights",
-        socket_path=tmp_path / "engine.sock", models_net="127.99", version="gpu", cards="simulated",
+        socket_path=tmp_path / "engine.sock", models_net=f"127.{10 + os.getpid() % 240}", version="gpu", cards="simulated",
         cgroup_path=tmp_path / "cgroup",
     )  # fmt: skip
     made = House(engine, PlayedCards(), settings, catalogue)

@@ -1,6 +1,6 @@
 """An engine that speaks the engine's own protocol over a socket, and model servers behind it. Nothing is really run.
 
-A container that is started serves at its address (127.99.N.2, all of them loopback); it can be told to misbehave.
+A container that is started serves at its address (127.X.N.2, all of them loopback); it can be told to misbehave.
 """
 
 from __future__ import annotations
@@ -232,6 +232,8 @@ class PlayedEngine:
         if container is None:
             return web.json_response({"message": "No such container"}, status=404)
         await self._end(container, 137)
+        if container.runner is not None:
+            await container.runner.cleanup()
         self.containers.pop(container.id, None)
         return web.Response(status=204)
 

@@ -17,7 +17,7 @@ from node_agent.servers import MODELS, Server
 
 INSTANCE, MODEL, NODE = "house.lares.instance", "house.lares.model", "house.lares.node"
 FINGERPRINT, FENCE, CARDS = "house.lares.fingerprint", "house.lares.fence", "house.lares.cards"
-NET = "house.lares.net"
+NET, ENTRY = "house.lares.net", "house.lares.entry"
 MIB = 2**20
 NETWORKS_MAX = 250
 
@@ -33,6 +33,9 @@ class Labels:
     fence: int
     cards: tuple[str, ...]
     net: int
+    entry: (
+        str  # the catalogue's entry at its start, as JSON: the file may say something else by now
+    )
 
     def words(self) -> dict[str, str]:
         """Return them as the engine keeps them."""
@@ -44,6 +47,7 @@ class Labels:
             FENCE: str(self.fence),
             CARDS: ",".join(self.cards),
             NET: str(self.net),
+            ENTRY: self.entry,
         }
 
 
@@ -58,6 +62,7 @@ def labels_of(words: Mapping[str, str]) -> Labels | None:
             fence=int(words[FENCE]),
             cards=tuple(card for card in words[CARDS].split(",") if card),
             net=int(words[NET]),
+            entry=words[ENTRY],
         )
     except (KeyError, ValueError):
         return None

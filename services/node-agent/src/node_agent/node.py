@@ -18,6 +18,7 @@ from kit.clock import Clock
 
 from node_agent import containers, errors, leaving, machine, phases, servers
 from node_agent.cards import Resident
+from node_agent.catalogue import Model
 from node_agent.containers import Labels
 from node_agent.engine import Engine
 from node_agent.hub import Hub
@@ -148,8 +149,9 @@ class Node:
             fence=action.fence,
             cards=action.cards,
             net=self._free_net(),
+            entry=offer.model.model_dump_json(exclude_defaults=True),
         )
-        instance = self.instance(labels, offer)
+        instance = self.instance(labels, offer.model, offer.cache_mib)
         instance.action_id = action.action_id
         self.instances[labels.instance_id] = instance
         instance.begin(cards)
@@ -304,19 +306,19 @@ class Node:
 
     # Parts.
 
-    def instance(self, labels: Labels, offer: Offer) -> Instance:
+    def instance(self, labels: Labels, model: Model, cache_mib: int | None = None) -> Instance:
         """Return a new instance of a model; nothing is begun."""
         address = containers.address(self.settings.models_net, labels.net)
         server = servers.server(
             labels.model,
-            offer.model,
+            model,
             address=address,
             version=self.settings.version,
-            cache_mib=offer.cache_mib,
+            cache_mib=cache_mib,
         )
         base = f"http://{address}:{server.port}"
-        talk = Talk(self.session, base, server.ready_path, offer.model.sleep)
-        return Instance(labels, offer.model, server, talk, self.means, fence=labels.fence)
+        talk = Talk(self.session, base, server.ready_path, model.sleep)
+        return Instance(labels, model, server, talk, self.means, fence=labels.fence)
 
     def _cards_of(self, action: NodeAction, offer: Offer) -> list[CardReading]:
         here = {card.id: card for card in self.readings}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from urllib.parse import unquote
 
 import aiohttp
@@ -102,13 +102,14 @@ class Proxy:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         headers["accept-encoding"] = "identity"
         size = request.content_length
-        body: bytes | AsyncIterator[bytes] | None = None
+        body: bytes | _Bounded | None = None
+        bounded: _Bounded | None = None
         if size is not None and size <= WHOLE_BODY_BYTES_MAX:
             body = await request.content.read(-1) if size else None
         elif request.body_exists:
             if size is not None:
                 headers["content-length"] = str(size)
-            body = _bounded(request, self._node.settings.body_bytes_max)
+            body = bounded = _Bounded(request, self._node.settings.body_bytes_max)
         url = URL(instance.talk.base + tail, encoded=True)
         if request.rel_url.raw_query_string:
             url = url.with_query(request.rel_url.query)
@@ -117,6 +118,8 @@ class Proxy:
                 request.method, url, data=body, headers=headers, allow_redirects=False
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if bounded is not None and bounded.exceeded:
+                raise BodyTooLarge() from None
             log.warning("model.failed", instance=instance.id, error_type=type(error).__name__)
             raise errors.ModelFailed() from None
         try:
@@ -147,13 +150,22 @@ async def _answer(request: web.Request, upstream: aiohttp.ClientResponse) -> web
     return answer
 
 
-async def _bounded(request: web.Request, bytes_max: int) -> AsyncIterator[bytes]:
-    taken = 0
-    async for piece in request.content.iter_any():
-        taken += len(piece)
-        if taken > bytes_max:
-            raise BodyTooLarge()
-        yield piece
+class _Bounded(AsyncIterable[bytes]):
+    """A body in pieces that ends with an error beyond its limit: the model's server must not take the half for the whole."""
+
+    def __init__(self, request: web.Request, bytes_max: int) -> None:
+        self._request = request
+        self._bytes_max = bytes_max
+        self.exceeded = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        taken = 0
+        async for piece in self._request.content.iter_any():
+            taken += len(piece)
+            if taken > self._bytes_max:
+                self.exceeded = True
+                raise BodyTooLarge()
+            yield piece
 
 
 def _credentials(request: web.Request) -> tuple[int, str]:

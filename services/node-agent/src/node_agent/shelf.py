@@ -68,6 +68,13 @@ class Shelf:
         self.offers: dict[str, Offer] = {}
         self.error: str | None = None
 
+    def keeps(self, model: str) -> bool:
+        """Whether a container of that model that runs may go on: a file that cannot be read condemns nobody."""
+        if self._catalogue is None:
+            return True
+        entry = self._catalogue.models.get(model)
+        return entry is not None and entry.enabled
+
     async def look(self) -> None:
         """Read the file if it has changed since. Never raises: what is wrong is in `error`."""
         mark = await asyncio.to_thread(_mark, self._path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from kit import logs
+from pydantic import ValidationError
 
 from node_agent import containers, phases
+from node_agent.catalogue import Model
 from node_agent.containers import labels_of
 from node_agent.engine import Found
 from node_agent.errors import EngineRefused, EngineUnavailable
@@ -28,6 +30,7 @@ async def adopt(node: Node) -> None:
     while True:
         try:
             await node.shelf.look()
+            await node.shelf.weigh()
             await _adopt_once(node)
             node.engine_error = None
             break
@@ -61,12 +64,19 @@ def _take_over(node: Node, found: Found) -> str | None:
     labels = labels_of(found.labels)
     if labels is None or found.state != "running" or node.settings.disabled:
         return None
-    offer = node.shelf.offers.get(labels.model)
+    try:
+        model = Model.model_validate_json(labels.entry)
+    except ValidationError:
+        return None
     # Another instance of its id, or its network's number twice, cannot be accounted for.
     nets = {instance.labels.net for instance in node.instances.values()}
-    if offer is None or labels.instance_id in node.instances or labels.net in nets:
+    if (
+        not node.shelf.keeps(labels.model)
+        or labels.instance_id in node.instances
+        or labels.net in nets
+    ):
         return None
-    instance = node.instance(labels, offer)
+    instance = node.instance(labels, model)
     node.instances[labels.instance_id] = instance
     node.fence = max(node.fence, labels.fence)
     instance.resume(found.id)
