@@ -20,6 +20,24 @@ class ModelInfo(OpenAIShape):
     object: Literal["model"] = "model"
     owned_by: str = "lares"
     in_house: bool = True
+    kind: str = "chat"
+    enabled: bool = True
+    available: bool = True
+    routes: tuple["RouteInfo", ...] = ()
+
+
+class RouteInfo(OpenAIShape):
+    """One way of a model, in the order in which they are tried. Of a way over the GPU nodes: what the scheduler says."""
+
+    way: str
+    in_house: bool
+    max_tier: Literal["convenience", "sensitive", "sacred"]
+    context_tokens: int | None = None
+    enabled: bool
+    available: bool
+    resident: bool | None = None
+    expected_wait_seconds: float | None = None
+    why: str = ""
 
 
 class ModelList(OpenAIShape):

@@ -1,5 +1,6 @@
 """Puts the service together; `__main__` and the tests start the same one."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from contracts.accounts import BUDGETS_PATH, USAGE_PATH
 from kit import logs
 from kit.clock import Clock
 from kit.http import equip, with_heartbeat
+from kit.pool import Database, Pool
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from model_gateway import catalogue
+from model_gateway.accounts.usage import UsageApi, unavailable
+from model_gateway.accounts.writer import Accounts
+from model_gateway.budgets import Budgets
+from model_gateway.callers import LateVerifier
 from model_gateway.catalogue import Backend, Catalogue
 from model_gateway.desk import Desk, Opener
 from model_gateway.endpoints import ENDPOINTS
@@ -28,6 +38,8 @@ from model_gateway.ways import GPU
 log = logs.get(__name__)
 
 KEY_CHARS_MAX = 4096
+LOGIN = "svc_model_gateway"
+CONNECTIONS_MAX = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,12 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
                 upstream = _upstream(house, name, session, ticking)
                 backends[name] = upstream
                 numbers.watch(upstream)
+            pool = await _pool(settings, stack)
+            desk.budgets = Budgets(house.book, pool, ticking) if house.book.budgets else None
+            if pool is not None:
+                desk.accounts = await stack.enter_async_context(_accounts(pool, ticking))
+                numbers.watch_accounts(desk.accounts)
+                app.state.usage = UsageApi(house.book, pool, desk.accounts, ticking)
             if settings.gpu_scheduler_url:
                 gpu, link = await stack.enter_async_context(
                     gpu_ways(
@@ -64,7 +82,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
                         ticking,
                     )
                 )
-                api.desk.gpu, api.offers = gpu, lambda: link.offers
+                desk.gpu, api.offers = gpu, lambda: link.offers
                 numbers.watch_gpu(link)
             yield
 
@@ -74,17 +92,65 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
         for endpoint in ENDPOINTS
         if endpoint.body_bytes_max is not None
     }
-    equip(app, "model-gateway", domain="inference", settings=settings, body_bytes_max_at=larger)
+    key = settings.caller_public_key
+    verifier = LateVerifier(key) if key else None
+    equip(
+        app,
+        "model-gateway",
+        domain="inference",
+        settings=settings,
+        verifier=verifier,
+        body_bytes_max_at=larger,
+    )
     numbers = Numbers(app.state.metrics)
+    desk = Desk(backends, numbers, ticking)
     api = Api(
         house.book,
-        Desk(backends, numbers),
+        desk,
         frozenset(settings.disabled),
         ENDPOINTS,
         settings.keep_alive_seconds,
+        verifier,
     )
-    app.router.routes.extend(api.routes())
+    app.router.routes.extend([*api.routes(), *_account_routes(settings)])
     return app
+
+
+def _account_routes(settings: Settings) -> list[Route]:
+    async def usage(request: Request) -> Response:
+        return await request.app.state.usage.usage(request)
+
+    async def budgets(request: Request) -> Response:
+        return await request.app.state.usage.budgets(request)
+
+    kept = bool(settings.postgres_host)
+    return [
+        Route(USAGE_PATH, usage if kept else unavailable, methods=["GET"]),
+        Route(BUDGETS_PATH, budgets if kept else unavailable, methods=["GET"]),
+    ]
+
+
+async def _pool(settings: Settings, stack: AsyncExitStack) -> Pool | None:
+    if not settings.postgres_host:
+        return None
+    database = Database(
+        settings.postgres_host, LOGIN, settings.db_password or "", port=settings.postgres_port
+    )
+    return await stack.enter_async_context(
+        await Pool.open(database, max_size=CONNECTIONS_MAX, command_timeout_s=10.0)
+    )
+
+
+@asynccontextmanager
+async def _accounts(pool: Pool, clock: Clock) -> AsyncGenerator[Accounts]:
+    accounts = Accounts(pool, clock)
+    keeping = asyncio.create_task(accounts.keep())
+    try:
+        yield accounts
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await accounts.drain()
 
 
 def _read(settings: Settings) -> House:
@@ -100,6 +166,11 @@ def _read(settings: Settings) -> House:
     }
     proxies = {name: _proxy(settings, name, backend) for name, backend in book.backends.items()}
     _refuse_unknown_switches(settings, book)
+    if book.budgets and not settings.postgres_host:
+        raise CatalogueInvalid(
+            "models.yaml has budgets, and there is no database to keep them in.",
+            fix="Set LARES_POSTGRES_HOST, or take the budgets out.",
+        )
     return House(settings, book, keys, proxies)
 
 

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import date
 
 from model_gateway.endpoint import Tally
 from model_gateway.terms import Terms
@@ -10,6 +11,17 @@ from model_gateway.terms import Terms
 def new_id() -> str:
     """Return an id that no other request has."""
     return secrets.token_hex(12)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """By how much a budget's use is to change: what a call took against what was reserved for it."""
+
+    day: date
+    budget: str
+    caller: str
+    tokens: int
+    cost_micros: int
 
 
 @dataclass
@@ -28,4 +40,9 @@ class Call:
     # The way that answered or was tried last, and how many were tried before it.
     way: str | None = None
     last_way: bool = False
+    # Whether that way may have begun to work on it.
+    sent: bool = False
     falls: int = 0
+    # What it cost, in millionths of the currency, and what that changes in budgets.
+    cost_micros: int = 0
+    corrections: list[Correction] = field(default_factory=list[Correction])

@@ -242,10 +242,30 @@ class Model(Limits):
         return (Leg(backend=self.backend, upstream_name=self.upstream_name),)
 
 
+class Budget(Part):
+    """What may be used in a day (UTC) on a way: a backend, `gpu:<model>`, all that is `outside`, or `all`.
+
+    `caller`: `all` together, `each` by itself, or one caller's name (`service:memory`, `person:<uuid>`).
+    """
+
+    way: Name = "outside"
+    caller: Name = "all"
+    money_per_day: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    tokens_per_day: Annotated[int, Field(ge=0, le=10**12)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.money_per_day is None and self.tokens_per_day is None:
+            raise ValueError("a budget names money_per_day, tokens_per_day or both")
+        return self
+
+
 class Catalogue(Part):
     """The whole file."""
 
     version: Literal[1]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    budgets: Annotated[dict[Name, Budget], Field(max_length=32)] = {}
     backends: Annotated[dict[Name, Backend], Field(min_length=1, max_length=32)]
     models: Annotated[dict[Name, Model], Field(min_length=1, max_length=128)]
 
@@ -262,6 +282,27 @@ class Catalogue(Part):
             if model.when_private is not None:
                 self._check_instead(name, model, model.when_private)
         return self
+
+    @model_validator(mode="after")
+    def _budgets_can_be_kept(self) -> Self:
+        legs = [(model, leg) for model in self.models.values() for leg in model.legs]
+        for name, budget in self.budgets.items():
+            covered = [(model, leg) for model, leg in legs if self.covers(budget, leg)]
+            if not covered and budget.way not in self.backends:
+                raise ValueError(f"budget {name} names no way of the file: {budget.way}")
+            if budget.money_per_day is None:
+                continue
+            # Without a price a call counts as free, and a budget of money would never be used up.
+            free = [leg.name for model, leg in covered if not (leg.price or model.price)]
+            if free:
+                raise ValueError(f"budget {name} counts money, and {free[0]} has no price")
+        return self
+
+    def covers(self, budget: Budget, leg: Leg) -> bool:
+        """Return whether a budget counts what goes over a way."""
+        if budget.way == "outside":
+            return leg.backend is not None and not self._in_house(leg.backend)
+        return budget.way in ("all", leg.name)
 
     def _check_leg(self, name: str, model: Model, backend: Backend | None, said: str) -> None:
         if backend is None:

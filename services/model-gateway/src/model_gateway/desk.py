@@ -10,9 +10,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kit import trace
+from kit.clock import Clock
 from kit.errors import KitError
 
 from model_gateway import errors
+from model_gateway.accounts.entry import entry_of
+from model_gateway.accounts.writer import Accounts
+from model_gateway.budgets import Amount, Budgets, most, taken
 from model_gateway.call import Call
 from model_gateway.endpoint import Answer, Ask, Endpoint, Outgoing, Whole
 from model_gateway.numbers import Numbers
@@ -26,6 +31,8 @@ PASSED_ON = (
     errors.BackendRefusedKey,
     errors.BackendTimeout,
     errors.BackendUnavailable,
+    errors.BudgetSpent,
+    errors.BudgetUnknown,
     errors.GpuLost,
     errors.GpuRefused,
     errors.GpuUnavailable,
@@ -33,6 +40,16 @@ PASSED_ON = (
     errors.PromptTooLong,  # this way's context; the next may have a larger one
     errors.QueueFull,
     errors.QueueTimeout,
+)
+
+# With these a backend says that it has not worked: nothing is owed for a request that ends so.
+REFUSED = (
+    errors.BackendBusy,
+    errors.BackendInvalid,
+    errors.BackendRefusedKey,
+    errors.BackendUnavailable,
+    errors.PromptTooLong,
+    errors.RequestRefused,
 )
 
 
@@ -69,7 +86,10 @@ class Desk:
 
     backends: Mapping[str, Opener]
     numbers: Numbers
+    clock: Clock
     gpu: Opener | None = None
+    budgets: Budgets | None = None
+    accounts: Accounts | None = None
 
     def opener(self, way: Way) -> Opener:
         """Return who opens the answers of `way`."""
@@ -114,12 +134,16 @@ class Desk:
     async def _opened(self, work: Work) -> AsyncGenerator[tuple[Way, Answer]]:
         call = work.call
         for way in work.ways:
-            call.way, call.last_way = way.name, way is work.ways[-1]
+            call.way, call.last_way, call.sent = way.name, way is work.ways[-1], False
             opened = False
             try:
                 outgoing = work.endpoint.outgoing(work.ask, way)
-                async with self.opener(way).open(call, way, outgoing) as answer:
+                async with (
+                    self._paid(work, way, outgoing),
+                    self.opener(way).open(call, way, outgoing) as answer,
+                ):
                     opened = True
+                    call.sent = True
                     yield way, answer
                 return
             except PASSED_ON as error:
@@ -128,6 +152,26 @@ class Desk:
                     raise
                 call.falls += 1
                 self.numbers.falls.labels(way.model, way.name, error.code).inc()
+
+    @asynccontextmanager
+    async def _paid(self, work: Work, way: Way, outgoing: Outgoing) -> AsyncGenerator[None]:
+        """Reserve the most that the block can cost, and settle what it did cost."""
+        call = work.call
+        at_most = most(way, work.ask, call.endpoint, outgoing)
+        reservation = (
+            None if self.budgets is None else await self.budgets.reserve(call, way, at_most)
+        )
+        refused = False
+        try:
+            yield
+        except REFUSED:
+            refused = True
+            raise
+        finally:
+            amount = taken(way, call.tally, at_most) if call.sent and not refused else Amount()
+            call.cost_micros += amount.cost_micros
+            if self.budgets is not None and reservation is not None:
+                self.budgets.settle(call, reservation, amount)
 
     @contextmanager
     def _counted(self, call: Call) -> Generator[None]:
@@ -142,4 +186,8 @@ class Desk:
             outcome = "client_gone"
             raise
         finally:
-            self.numbers.count(call, outcome, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self.numbers.count(call, outcome, seconds)
+            if self.accounts is not None:
+                now, trace_id = self.clock.now(), trace.correlation_id()
+                self.accounts.put(entry_of(call, outcome, now, seconds, trace_id))

@@ -43,6 +43,13 @@ class TierRefused(KitError):
     fix = "Ask a model that runs in the house."
 
 
+class OwnerOnly(KitError):
+    code = "inference.owner_only"
+    status = 403
+    reason = "What others asked and what it cost is for the owner alone."
+    fix = "Sign in as the owner."
+
+
 class ModelUnknown(KitError):
     code = "inference.model_unknown"
     status = 404
@@ -95,6 +102,22 @@ class GpuLost(KitError):
     status = 502
     reason = "The GPU node went away while it answered."
     fix = "Ask again: another node, or the house's own model, will answer."
+
+
+class BudgetSpent(KitError):
+    code = "inference.budget_spent"
+    status = 429
+    reason = "The day's budget for this model is used up."
+    fix = "Wait until the budget's day ends, raise it in models.yaml, or ask a model of the house."
+
+
+class BudgetUnknown(KitError):
+    code = "inference.budget_unknown"
+    status = 503
+    reason = (
+        "Nobody can say what is left of the budget while the database is away, so nothing is spent."
+    )
+    fix = "Wait until the database is back; models of the house answer meanwhile."
 
 
 class QueueFull(KitError):

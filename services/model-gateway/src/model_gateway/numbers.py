@@ -2,10 +2,12 @@
 
 from kit.metrics import Metrics
 
+from model_gateway.accounts.writer import Accounts
 from model_gateway.call import Call
 from model_gateway.gpu.link import Link
 from model_gateway.upstream import Upstream
 
+MICROS = 1_000_000
 ANSWER_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -31,6 +33,12 @@ class Numbers:
             ("model",),
             ANSWER_BUCKETS,
         )
+        self._unwritten = metrics.gauge(
+            "accounts_waiting_calls", "Calls whose account is not in the database yet."
+        )
+        self._dropped = metrics.gauge(
+            "accounts_dropped_calls", "Calls whose account was lost since the start."
+        )
         self._waiting = metrics.gauge(
             "queue_requests", "Requests that wait for a backend.", ("backend",)
         )
@@ -41,6 +49,20 @@ class Numbers:
             "breaker_open", "1 while a failing backend is left alone.", ("backend",)
         )
 
+        self.queue = metrics.histogram(
+            "queue_seconds",
+            "Seconds that a request waited for its turn.",
+            ("way",),
+            ANSWER_BUCKETS,
+        )
+        self.ways = metrics.counter(
+            "way_requests_total",
+            "Requests by the way that answered or was tried last.",
+            ("model", "way", "outcome"),
+        )
+        self.cost = metrics.counter(
+            "cost_total", "What answers cost, in the currency of models.yaml.", ("way",)
+        )
         self.falls = metrics.counter(
             "fall_overs_total",
             "Requests that a way could not answer and that passed to the next.",
@@ -65,10 +87,20 @@ class Numbers:
         self._scheduler.set_function(lambda: int(link.connected))
         self._places.set_function(lambda: link.places)
 
+    def watch_accounts(self, accounts: Accounts) -> None:
+        """Show what waits to be written down, and what never will be."""
+        self._unwritten.set_function(lambda: accounts.waiting)
+        self._dropped.set_function(lambda: accounts.dropped)
+
     def count(self, call: Call, outcome: str, seconds: float) -> None:
         """Count a request that is over, its tokens as reported, or by pieces of the stream where they are not."""
         self.requests.labels(call.model, outcome).inc()
         self.answer.labels(call.model).observe(seconds)
+        way = call.way or ""
+        self.ways.labels(call.model, way, outcome).inc()
+        self.queue.labels(way).observe(call.queue_seconds)
+        if call.cost_micros:
+            self.cost.labels(way).inc(call.cost_micros / MICROS)
         read = call.tally.tokens_read or 0
         written = call.tally.tokens_written
         for direction, count in (

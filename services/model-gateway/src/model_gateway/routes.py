@@ -4,21 +4,20 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kit.auth import CallerVerifier
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from model_gateway.call import Call
-from model_gateway.catalogue import Catalogue
+from model_gateway.callers import read_terms
+from model_gateway.catalogue import Catalogue, Model
 from model_gateway.desk import Desk, Work
 from model_gateway.endpoint import Endpoint
 from model_gateway.gone import ClientGone, until_gone
 from model_gateway.streamed import Streamed
-from model_gateway.terms import Terms, read_class, read_name, read_tier
 from model_gateway.ways import NO_OFFERS, Offers, Way, choose, find_model, is_off, ways_of
 
-TIER_HEADER, CLASS_HEADER = "x-lares-max-tier", "x-lares-class"
-SERVICE_HEADER, AGENT_HEADER = "x-lares-service", "x-lares-agent"
 CLIENT_GONE_STATUS = 499  # nobody reads it; the metrics do
 
 
@@ -35,6 +34,7 @@ class Api:
     disabled: Collection[str]
     endpoints: Sequence[Endpoint[Any]]
     keep_alive_seconds: float
+    verifier: CallerVerifier | None = None
     offers: Callable[[], Offers] = _none_offered
 
     def routes(self) -> list[HttpRoute]:
@@ -56,7 +56,7 @@ class Api:
     async def answer(self, endpoint: Endpoint[Any], request: Request) -> Response:
         """Answer a request to one of the endpoints."""
         form = await endpoint.receive(request)
-        terms = self._terms(request)
+        terms = read_terms(request.headers, self.verifier)
         name = form.fields.get("model")
         ask = endpoint.read(form, find_model(self.catalogue, name, endpoint.kinds))
         ways = choose(
@@ -79,17 +79,6 @@ class Api:
         headers = {**whole.headers, "x-lares-way": call.way or ""}
         return Response(whole.body, media_type=whole.content_type, headers=headers)
 
-    def _terms(self, request: Request) -> Terms:
-        every = request.headers.getlist
-        service = read_name(every(SERVICE_HEADER), "X-Lares-Service")
-        return Terms(
-            tier=read_tier(every(TIER_HEADER)),
-            service_class=read_class(every(CLASS_HEADER), person=False),
-            caller=f"service:{service}" if service else "unknown",
-            service=service,
-            agent=read_name(every(AGENT_HEADER), "X-Lares-Agent"),
-        )
-
     async def models(self, _: Request) -> JSONResponse:
         """`GET /v1/models`: what can be asked, where it runs and whether it answers."""
         return JSONResponse(
@@ -102,8 +91,7 @@ class Api:
     def _model(self, name: str) -> dict[str, Any]:
         model = self.catalogue.models[name]
         ways = ways_of(self.catalogue, name, self.offers())
-        first = ways[0]
-        enabled = any(not is_off(name, model, way, self.disabled) for way in ways)
+        first, routes = ways[0], [self._route(name, model, way) for way in ways]
         return {
             "id": name,
             "object": "model",
@@ -114,11 +102,29 @@ class Api:
             "max_tier": first.tier_limit,
             "context_tokens": first.context_tokens,
             "fit_for": list(model.fit_for),
-            "enabled": enabled,
-            "available": enabled and any(self._available(way) for way in ways),
+            "enabled": any(route["enabled"] for route in routes),
+            "available": any(route["available"] for route in routes),
+            "routes": routes,
         }
 
-    def _available(self, way: Way) -> bool:
+    def _route(self, name: str, model: Model, way: Way) -> dict[str, Any]:
+        enabled = not is_off(name, model, way, self.disabled)
+        shown: dict[str, Any] = {
+            "way": way.name,
+            "in_house": way.in_house,
+            "max_tier": way.tier_limit,
+            "context_tokens": way.context_tokens,
+            "enabled": enabled,
+        }
         if way.gpu is None:
-            return self.desk.backends[way.name].available
-        return (offer := self.offers().get(way.gpu)) is not None and offer.available
+            return {**shown, "available": enabled and self.desk.backends[way.name].available}
+        offer = self.offers().get(way.gpu)
+        if offer is None:
+            return {**shown, "available": False, "why": "no GPU node offers it now"}
+        return {
+            **shown,
+            "available": enabled and offer.available,
+            "resident": offer.resident,
+            "expected_wait_seconds": offer.expected_wait_seconds,
+            "why": offer.why,
+        }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.settings import SECRETS_DIR, SECRETS_DIR_VARIABLE, HttpSettings, setting
+from kit.settings import SECRETS_DIR, SECRETS_DIR_VARIABLE, HttpSettings, secret, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,18 @@ class Settings(HttpSettings):
         "LARES_GPU_SCHEDULER_URL",
         default="",
         help="The scheduler of the GPU nodes; empty: there are none.",
+    )
+    postgres_host: str = setting(
+        "LARES_POSTGRES_HOST",
+        default="",
+        help="Where accounts and budgets are kept; empty: there are none.",
+    )
+    postgres_port: int = setting("LARES_POSTGRES_PORT", default=5432, help="Port of Postgres.")
+    db_password: str | None = secret(
+        "db_password", optional=True, help="Password of svc_model_gateway."
+    )
+    caller_public_key: str | None = secret(
+        "caller_public_key", optional=True, help="Verifies caller tokens."
     )
     disabled: tuple[str, ...] = setting(
         "LARES_INFERENCE_DISABLED",

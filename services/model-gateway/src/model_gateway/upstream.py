@@ -68,6 +68,7 @@ class Upstream:
                 )
             try:
                 async with asyncio.timeout(self.backend.answer_seconds):
+                    call.sent = True
                     answer = await self._send(outgoing)
                     try:
                         await self._check(answer)
