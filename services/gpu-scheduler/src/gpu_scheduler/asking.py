@@ -61,9 +61,14 @@ async def who(request: Request) -> Who:
 
 
 async def reader(request: Request) -> Who:
-    """Return who wants to look. Raises ScopeMissing when a token was not made for it."""
+    """Return who wants to look: a service, or the owner, since the status names everybody's requests.
+
+    Raises OwnerOnly, and ScopeMissing when a token was not made for it.
+    """
     asking = await who(request)
     person = asking.caller
+    if person is not None and person.role != "owner":
+        raise OwnerOnly("Only the owner may see what everybody has asked for.")
     if person is not None and not (person.may(READ) or person.may(MANAGE)):
         raise ScopeMissing(f"The access token does not carry {READ}.")
     return asking

@@ -207,7 +207,7 @@ class LeaseUnclear(KitError):
 class OwnerOnly(KitError):
     code = "inference.owner_only"
     status = 403
-    reason = "Only the owner may give orders to the scheduler."
+    reason = "Only the owner may give the scheduler orders, and see what everybody has asked for."
     fix = "Sign in as the owner, or use the owner's token with the scope inference:manage."
 
 

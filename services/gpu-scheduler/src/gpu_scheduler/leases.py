@@ -121,9 +121,10 @@ class Leases:
                     await task
 
     def look(self, holder: str | None, id: str) -> Lease:
-        """Return a lease as it is; its holder lives. Raises LeaseUnknown, or what it was refused with."""
+        """Return a lease as it is; a holder who asks lives. Raises LeaseUnknown, or what it was refused with."""
         held = self._find(holder, id)
-        held.polled_at = self._clock.monotonic()
+        if holder is not None:
+            held.polled_at = self._clock.monotonic()
         return self._answer(held)
 
     async def renew(self, holder: str, id: str, fence: int) -> Lease:

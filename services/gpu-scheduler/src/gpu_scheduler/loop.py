@@ -21,9 +21,8 @@ from gpu_scheduler.core.apply import apply
 from gpu_scheduler.core.commit import commit
 from gpu_scheduler.core.events import Event
 from gpu_scheduler.core.model import Request, State
-from gpu_scheduler.core.plan import plan
+from gpu_scheduler.core.plan import next_instant, plan
 from gpu_scheduler.errors import Busy
-from gpu_scheduler.instants import next_instant
 
 INBOX_MAX = 8192
 BATCH_MAX = 256

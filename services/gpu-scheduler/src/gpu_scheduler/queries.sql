@@ -19,7 +19,7 @@ FROM inference.lease ORDER BY granted_at LIMIT 1000;
 -- name: keep_lease
 INSERT INTO inference.lease (id, holder, agent, purpose, service_class, model, memory_mib, node, card, instance_id,
                              fence, ttl_seconds, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $12));
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::float8, now() + make_interval(secs => $12::float8));
 
 -- name: renew_lease
 UPDATE inference.lease SET expires_at = now() + make_interval(secs => ttl_seconds) WHERE id = $1;

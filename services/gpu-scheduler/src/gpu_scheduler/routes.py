@@ -152,7 +152,7 @@ def _lease_id(request: Request) -> str:
 async def look_lease(request: Request) -> Response:
     """`GET /v1/leases/{id}`: for its holder and the owner. Asking keeps a place in the queue."""
     asking = await changer(request)
-    holder = None if asking.is_owner and asking.service is None else asking.name
+    holder = None if asking.is_owner else asking.name
     return answer(_house(request).leases.look(holder, _lease_id(request)))
 
 
