@@ -1,7 +1,9 @@
 """Calls between services, against a real server on a real socket: what is repeated, bounded, passed on, and given up."""
 
 import asyncio
+import io
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from kit import trace
+from kit import logs, trace
 from kit.client import RemoteError, ServiceClient, Unavailable, UpstreamTooLarge, act_for
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -241,3 +243,12 @@ async def test_a_silent_stream_is_given_up(client: ServiceClient) -> None:
     with pytest.raises(Unavailable):
         async with client.stream("GET", "/slow", idle_s=0.2):
             pytest.fail("a silent stream was opened")
+
+
+async def test_a_call_says_which_service_makes_it(peer: Peer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    async with ServiceClient("peer", peer.url) as client:
+        await client.get("/x")
+        logs.setup("memory-worker", stream=io.StringIO())
+        await client.get("/x")
+    assert [seen.get("x-lares-service") for seen in peer.seen] == [None, "memory-worker"]

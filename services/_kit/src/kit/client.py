@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contracts.names import CALLER_HEADER
+from contracts.names import CALLER_HEADER, SERVICE_HEADER
 
 from kit import logs, trace
 from kit.clock import Clock
@@ -281,6 +281,9 @@ class ServiceClient:
 
     def _headers(self, extra: dict[str, str] | None, caller_token: str | None) -> dict[str, str]:
         headers = {**(extra or {}), trace.HEADER: trace.outgoing()}
+        if service := logs.service_name():
+            # Whose work it is, for accounts and quotas. It proves nothing: the networks say who can call whom.
+            headers[SERVICE_HEADER] = service
         if token := caller_token or _acting_for.get():
             headers[CALLER_HEADER] = token
         return headers

@@ -76,13 +76,13 @@ class JsonFormatter(logging.Formatter):
 
     def __init__(self, service: str) -> None:
         super().__init__()
-        self._service = service
+        self.service = service
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "service": self._service,
+            "service": self.service,
             "logger": record.name,
             "event": "",
         }
@@ -112,6 +112,14 @@ def _bounded(value: Any) -> Any:
     if isinstance(value, str) and len(value) > VALUE_CHARS_MAX:
         return value[:VALUE_CHARS_MAX] + "..."
     return value
+
+
+def service_name() -> str | None:
+    """Return the name under which this process logs, once `setup` has said it."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            return handler.formatter.service
+    return None
 
 
 def setup(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:

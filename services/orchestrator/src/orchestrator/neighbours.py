@@ -9,6 +9,7 @@ from uuid import UUID
 from contracts import memory as memory_contracts
 from contracts.exchange import ForgetReport
 from contracts.memory import Tier
+from contracts.names import CLASS_HEADER, TIER_HEADER
 from kit import logs
 from kit.client import Reply, ServiceClient, Unavailable
 from kit.errors import KitError
@@ -19,7 +20,6 @@ from orchestrator.prompt import Message
 
 log = logs.get(__name__)
 
-MAX_TIER_HEADER = "X-Lares-Max-Tier"
 RECALL_SECONDS = 4.0
 WRITE_SECONDS = 8.0
 # What is always known is worth a moment's wait and no more.
@@ -164,7 +164,7 @@ class Models:
         }
         # Conversations and the memories in a prompt are sensitive at most: the gateway keeps such a prompt in the
         # house, or lets it out only where the person who runs the house said so.
-        headers = {MAX_TIER_HEADER: Tier.SENSITIVE.value}
+        headers = {TIER_HEADER: Tier.SENSITIVE.value, CLASS_HEADER: "interactive"}
         try:
             async with self._client.stream(
                 "POST", "/v1/chat/completions", json=body, headers=headers, idle_s=self._idle_s

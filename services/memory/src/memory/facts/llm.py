@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from contracts.names import CLASS_HEADER, TIER_HEADER
 from contracts.tiers import Tier
 from kit import logs
 from kit.errors import KitError
@@ -23,7 +24,6 @@ from memory.domain import PRIVACY
 from memory.facts.errors import ExtractionRefused
 from memory.facts.model import KINDS, OBJECT_CHARS_MAX
 from memory.facts.predicates import PREDICATES, SELF, fold
-from memory.writing.embedder import TIER_HEADER
 
 if TYPE_CHECKING:
     from kit.client import ServiceClient
@@ -116,7 +116,7 @@ class Asker:
                 "temperature": 0,
                 "max_tokens": TOKENS_MAX,
             },
-            headers={TIER_HEADER: text.tier.value},
+            headers={TIER_HEADER: text.tier.value, CLASS_HEADER: "batch"},
             timeout_s=self._timeout_s,
         )
         try:

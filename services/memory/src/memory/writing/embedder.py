@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from contracts.names import TIER_HEADER
 from contracts.tiers import Tier
 from kit.client import ServiceClient
 from kit.errors import KitError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from memory.writing.models import Models
     from memory.writing.store import Vector
 
-TIER_HEADER = "X-Lares-Max-Tier"
 # The gateway's words for an answer that was none, which one text of the batch may have caused.
 _INVALID = frozenset({"inference.backend_invalid", "inference.backend_failed"})
 _PROBE = "The house remembers."
