@@ -121,13 +121,9 @@ def agent_gone(state: State, agent: str) -> None:
 def _asked(state: State, request: Request, now: float) -> None:
     known = state.requests.get(request.id)
     if known is not None:
-        if known.queued:  # its gateway came back: the place stays
-            known.origin = request.origin
+        # Its gateway came back: the place stays. What runs is not asked for again.
+        if known.queued and known.origin == request.origin:
             known.confirm_by = None
-            return
-        if known.origin == request.origin and not known.lease:
-            # Its grant never arrived: whoever runs it would not ask again.
-            requeue(state, known, now)
         return
     state.arrivals += 1
     request.seq = state.arrivals
@@ -174,10 +170,11 @@ def _resumed(state: State, event: OriginResumed, now: float) -> None:
     """A gateway's connection is new: what it names runs, what it does not name does not, what waits it asks for again."""
     named = {request.id for request in event.running}
     for request in [r for r in state.requests.values() if r.origin == event.origin]:
-        if request.queued:
-            request.confirm_by = now + state.policy.settle_s
-        elif request.id not in named and not request.lease:
-            forget(state, request, now)
+        if request.lease or request.id in named:
+            continue
+        if not request.queued:
+            requeue(state, request, now)  # its grant was lost on the way, or it has ended
+        request.confirm_by = now + state.policy.settle_s
     for request in event.running:
         known = state.requests.get(request.id)
         if known is not None and not known.queued and known.fence == request.fence:

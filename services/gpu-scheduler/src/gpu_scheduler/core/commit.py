@@ -46,6 +46,7 @@ def commit(state: State, action: Action, now: float) -> None:
                 phase=Phase.STARTING,
                 since=now,
                 fence=action.fence,
+                ram_mib=state.deployments[action.deployment].ram_mib,
                 last_used=now,
                 action_sent_at=now,
                 fingerprint=state.deployments[action.deployment].fingerprint,
@@ -53,11 +54,13 @@ def commit(state: State, action: Action, now: float) -> None:
         case Wake():
             instance = _move(state, action.instance_id, Phase.WAKING, action.fence, now)
             instance.charge_mib = action.charge_mib
+            _stage(state, instance)
             for card in instance.cards:
                 if card in state.cards:
                     state.cards[card].remnants.pop(instance.id, None)
         case Sleep():
             instance = _move(state, action.instance_id, Phase.SLEEPING, action.fence, now)
+            _stage(state, instance)
             _evicted(state, instance, now)
         case Stop():
             _gave_up(state, action, now)
@@ -83,6 +86,13 @@ def _move(state: State, instance_id: str, phase: Phase, fence: int, now: float) 
     return instance
 
 
+def _stage(state: State, instance: Instance) -> None:
+    """On its way to or from host memory it takes whichever is more."""
+    deployment = state.deployments.get(instance.deployment)
+    if deployment is not None:
+        instance.ram_mib = max(instance.ram_mib, deployment.ram_mib, deployment.asleep_ram_mib)
+
+
 def _gave_up(state: State, action: Stop, now: float) -> None:
     """It is stopped while it was on its way up: that counts as a crash, unless the owner wants it gone."""
     instance = state.instances[action.instance_id]
@@ -101,7 +111,6 @@ def _grant(state: State, action: Grant, now: float) -> None:
     request = state.requests[action.request_id]
     dequeue(state, request)
     request.granted_at, request.fence = now, action.fence
-    request.confirm_by = None
     state.granted[request.id] = request
     if request.lease:
         request.lease_until = now + request.lease_ttl_s

@@ -21,7 +21,6 @@ from gpu_scheduler.core.ledger import (
     books_new,
     by_card,
     card_sum,
-    ram_of,
     ram_sums,
     sleeps,
 )
@@ -52,6 +51,8 @@ class Draft:
     taken: dict[str, int] = field(default_factory=dict[str, int])  # places granted by this plan
     moved: set[str] = field(default_factory=set[str])  # instances that this plan has acted on
     open: dict[str, list[Deployment]] = field(default_factory=dict[str, list[Deployment]])
+    # (node, group) -> the member that this plan brings in, or makes room for.
+    groups: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     gone: set[str] = field(default_factory=set[str])  # requests that this plan has let go
 
     @staticmethod
@@ -147,20 +148,24 @@ class Draft:
         """Book and start a new instance."""
         fence = self.next_fence()
         slug = NOT_A_NAME.sub("-", deployment.model.lower()).strip("-")[:40] or "model"
-        self.book(deployment.node, cards, mib, deployment.ram_mib)
+        self.book(deployment, cards, mib, deployment.ram_mib)
         self.actions.append(Start(f"{slug}-{fence}", deployment.key, cards, mib, fence, why))
 
-    def wake(self, instance: Instance, mib: int, delta: int, ram: int, why: str) -> None:
-        """Book and wake an instance; `delta` comes on top of what it is charged asleep."""
+    def wake(
+        self, deployment: Deployment, instance: Instance, mib: int, ram: int, why: str
+    ) -> None:
+        """Book and wake an instance; it is charged already for what it keeps asleep."""
         self.moved.add(instance.id)
-        self.book(instance.deployment[0], instance.cards, delta, ram)
+        self.book(deployment, instance.cards, mib - instance.charge_mib, ram)
         self.actions.append(Wake(instance.id, mib, self.next_fence(), why))
 
-    def book(self, node: str, cards: tuple[str, ...], mib: int, ram: int) -> None:
+    def book(self, deployment: Deployment, cards: tuple[str, ...], mib: int, ram: int) -> None:
         """Take memory from the cards and the host: for what is started, or for what is going to be."""
+        if deployment.group is not None:
+            self.groups[deployment.node, deployment.group] = deployment.model
         for card in cards:
             self.free[card] -= mib
-        self.ram_free[node] -= ram
+        self.ram_free[deployment.node] -= ram
 
     def send_away(self, instance: Instance, why: str, stop: bool) -> None:
         """Send an idle instance to sleep, or end it."""
@@ -170,11 +175,11 @@ class Draft:
         sleep = not stop and deployment is not None and instance.phase is Phase.READY
         if sleep and deployment is not None:
             keeps = deployment.asleep_mib
-            self.ram_free[node] -= max(0, deployment.asleep_ram_mib - deployment.ram_mib)
+            self.ram_free[node] -= max(0, deployment.asleep_ram_mib - instance.ram_mib)
             self.actions.append(Sleep(instance.id, self.next_fence(), why))
         else:
             keeps = 0
-            self.ram_pending[node] += ram_of(instance, deployment)
+            self.ram_pending[node] += instance.ram_mib
             self.actions.append(Stop(instance.id, self.next_fence(), why))
         for card in instance.cards:
             if card in self.pending:
@@ -190,11 +195,16 @@ class Draft:
             self.actions.append(Hold(instance.id, for_model, why))
 
     def can_sleep(self, instance: Instance) -> bool:
-        """Whether it may sleep rather than end: it can, and the host has room for its weights."""
+        """Whether it may sleep rather than end: it can, and the host has room for its weights now."""
+        deployment = self.state.deployments.get(instance.deployment)
+        if deployment is None or not self.knows_sleep(instance):
+            return False
+        more = deployment.asleep_ram_mib - instance.ram_mib
+        return more <= 0 or more <= self.ram_free[deployment.node]
+
+    def knows_sleep(self, instance: Instance) -> bool:
+        """Whether it can sleep at all."""
         deployment = self.state.deployments.get(instance.deployment)
         if deployment is None or not sleeps(self.state, deployment):
             return False
-        if instance.fingerprint and instance.fingerprint != deployment.fingerprint:
-            return False
-        more = deployment.asleep_ram_mib - deployment.ram_mib
-        return more <= 0 or more <= self.ram_free[deployment.node]
+        return not instance.fingerprint or instance.fingerprint == deployment.fingerprint

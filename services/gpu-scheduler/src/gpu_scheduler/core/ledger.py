@@ -160,19 +160,6 @@ def books_new(state: State, card: Card, now: float) -> bool:
     )
 
 
-def ram_of(instance: Instance, deployment: Deployment | None) -> int:
-    """What an instance takes of its host's memory in its phase."""
-    if deployment is None:
-        return 0
-    if instance.phase is Phase.ASLEEP:
-        return deployment.asleep_ram_mib
-    if instance.phase in (Phase.SLEEPING, Phase.WAKING):
-        return max(deployment.ram_mib, deployment.asleep_ram_mib)
-    if instance.phase is Phase.STOPPING:
-        return max(deployment.ram_mib, deployment.asleep_ram_mib)
-    return deployment.ram_mib
-
-
 def ram_sums(state: State) -> dict[str, tuple[int, int]]:
     """By node: host memory that is left of its budget, and what will be free when that which stops has stopped."""
     free = {n.name: n.ram_budget_mib - n.ram_foreign_mib for n in state.nodes.values()}
@@ -181,10 +168,9 @@ def ram_sums(state: State) -> dict[str, tuple[int, int]]:
         node = instance.deployment[0]
         if node not in free:
             continue
-        mib = ram_of(instance, state.deployments.get(instance.deployment))
-        free[node] -= mib
+        free[node] -= instance.ram_mib
         if instance.phase is Phase.STOPPING:
-            pending[node] += mib
+            pending[node] += instance.ram_mib
     return {name: (free[name], pending[name]) for name in free}
 
 

@@ -128,6 +128,7 @@ class Instance:
     phase: Phase
     since: float  # in this phase
     fence: int
+    ram_mib: int = 0  # booked of its host's memory
     resident_since: float | None = None
     last_used: float = float("-inf")
     running: set[str] = field(default_factory=set[str])  # request ids

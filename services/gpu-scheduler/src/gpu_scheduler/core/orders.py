@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_scheduler.core.events import Ordered
-from gpu_scheduler.core.model import Phase, State
+from gpu_scheduler.core.model import Node, Phase, State
 
 
 def ordered(state: State, order: Ordered) -> None:
@@ -28,8 +28,8 @@ def ordered(state: State, order: Ordered) -> None:
         case "evict":
             _send(state, order, Phase.STOPPED)
         case "drain_node" | "resume_node":
-            if (node := state.nodes.get(order.on or order.node or "")) is not None:
-                node.draining = order.verb == "drain_node"
+            if name := order.on or order.node:
+                state.nodes.setdefault(name, Node(name)).draining = order.verb == "drain_node"
 
 
 def _meant(order: Ordered, key: tuple[str, str]) -> bool:

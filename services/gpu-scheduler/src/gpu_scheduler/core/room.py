@@ -13,7 +13,7 @@ from gpu_scheduler.core.grants import preempt_one
 from gpu_scheduler.core.ledger import COMING, GOING, needs, start_s, wake_s
 from gpu_scheduler.core.letting_go import allows
 from gpu_scheduler.core.model import Deployment, Instance, Phase, Request
-from gpu_scheduler.core.victims import Pick, Want, pick, pick_for_host
+from gpu_scheduler.core.victims import Pick, Want, older_asleep, pick, pick_for_host
 
 NOW, SOON, AFTER = 0, 1, 2  # the room is there; it is on its way; somebody has to go for it
 
@@ -100,7 +100,7 @@ def _room_for_model(draft: Draft, want: Want) -> None:
             return
         for victim in best.picks:
             _send(draft, want, victim, worth)
-    draft.book(best.deployment.node, best.cards, best.delta, best.ram)
+    draft.book(best.deployment, best.cards, best.delta, best.ram)
 
 
 def _deployments(draft: Draft, want: Want) -> list[Deployment]:
@@ -151,7 +151,7 @@ def _wake(draft: Draft, want: Want, deployment: Deployment, asleep: Instance) ->
         asleep.cards,
         mib,
         mib - asleep.charge_mib,
-        max(0, deployment.ram_mib - deployment.asleep_ram_mib),
+        max(0, deployment.ram_mib - asleep.ram_mib),
         wake_s(state, deployment),
         asleep,
     )
@@ -213,7 +213,7 @@ def _bring_up(draft: Draft, want: Want, option: Option) -> None:
     who = _who(draft, want)
     if option.asleep is not None:
         why = f"{who}; {model} sleeps and wakes in about {option.seconds:.1f} s"
-        draft.wake(option.asleep, option.mib, option.delta, option.ram, why)
+        draft.wake(option.deployment, option.asleep, option.mib, option.ram, why)
         return
     room = ", ".join(f"{draft.free[card]} MiB" for card in option.cards)
     why = f"{who}; {option.mib} of {room} free are charged, and a start takes about {option.seconds:.0f} s"
@@ -241,8 +241,27 @@ def _send(draft: Draft, want: Want, victim: Pick, worth: str) -> None:
             if after is not None and draft.now - want.head.arrived >= after:
                 preempt_one(draft, instance, want.head)
         return
-    how = "ends" if victim.stop else "goes to sleep"
-    draft.send_away(instance, f"{_who(draft, want)}; {worth}; {model} {how} for it", victim.stop)
+    if not victim.stop and not draft.can_sleep(instance) and _stage(draft, want, instance):
+        return
+    stop = victim.stop or not draft.can_sleep(instance)
+    how = "ends" if stop else "goes to sleep"
+    draft.send_away(instance, f"{_who(draft, want)}; {worth}; {model} {how} for it", stop)
+
+
+def _stage(draft: Draft, want: Want, instance: Instance) -> bool:
+    """The host has no room for its weights: what was asleep for longer ends, if there is time to wait for that."""
+    deployment = draft.state.deployments[instance.deployment]
+    if want.head is not None:
+        slo = draft.state.policy.classes[want.head.service_class].slo_s
+        if slo < 3 * (deployment.stop_s + deployment.sleep_s):
+            return False
+    oldest = older_asleep(draft, instance, want)
+    if oldest is None:
+        return False
+    why = f"the host has no room for the weights of {deployment.model}, which was used later"
+    for asleep in oldest:
+        draft.send_away(asleep, why, True)
+    return True
 
 
 def _room_for_memory(draft: Draft, want: Want, request: Request) -> None:

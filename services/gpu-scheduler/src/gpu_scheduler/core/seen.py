@@ -82,6 +82,8 @@ def action_failed(state: State, event: ActionFailed, now: float) -> None:
         was_asleep = instance.phase is Phase.WAKING
         instance.phase = Phase.ASLEEP if was_asleep else Phase.READY
         instance.since = now
+        instance.resident_since = None if was_asleep else now
+        _book_ram(state, instance)
         if was_asleep:
             _give_back(state, instance, now, now)
             book = state.books.setdefault(instance.deployment, ModelBook())
@@ -245,6 +247,7 @@ def _adopt(state: State, event: NodeSeen, told: InstanceSeen, now: float) -> Non
     if told.phase is Phase.ASLEEP and deployment is not None:
         instance.charge_mib = max(deployment.asleep_mib, has)
     state.instances[told.id] = instance
+    _book_ram(state, instance)
     for request in state.granted.values():
         if request.instance == told.id:
             attach(state, request)
@@ -297,6 +300,7 @@ def _change(
         instance.grants = 0
         instance.error = None
         state.wanted.discard(instance.deployment)
+        _book_ram(state, instance)
         if was is Phase.SLEEPING and told.fence >= instance.fence:
             book.sleep_failures += 1
         if told.took_s is not None:
@@ -305,9 +309,18 @@ def _change(
         instance.resident_since = None
         instance.held_for = None
         instance.error = told.error
+        _book_ram(state, instance)
         if was is Phase.WAKING and told.fence >= instance.fence:
             back_off(state, book, told.error or "it would not wake", now)
         _give_back(state, instance, now, event.read_at)
+
+
+def _book_ram(state: State, instance: Instance) -> None:
+    """Host memory as its phase takes it."""
+    deployment = state.deployments.get(instance.deployment)
+    if deployment is not None:
+        asleep = instance.phase is Phase.ASLEEP
+        instance.ram_mib = deployment.asleep_ram_mib if asleep else deployment.ram_mib
 
 
 def _note_transition(book: ModelBook, was: Phase, took_s: float) -> None:

@@ -165,8 +165,8 @@ def _wake_if_there_is_room(draft: Draft, deployment: Deployment, asleep: Instanc
         return
     mib = max(needs(state, deployment, state.cards[card]).mib for card in asleep.cards)
     delta = mib - asleep.charge_mib
-    ram = max(0, deployment.ram_mib - deployment.asleep_ram_mib)
+    ram = max(0, deployment.ram_mib - asleep.ram_mib)
     if all(delta <= draft.free[card] for card in asleep.cards) and (
         ram <= draft.ram_free[deployment.node]
     ):
-        draft.wake(asleep, mib, delta, ram, "it is pinned")
+        draft.wake(deployment, asleep, mib, ram, "it is pinned")

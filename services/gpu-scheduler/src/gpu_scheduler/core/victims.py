@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.ledger import (
     RESIDENT,
-    ram_of,
     reload_s,
     start_s,
     wake_s,
@@ -106,6 +105,9 @@ def _group(draft: Draft, deployment: Deployment | None) -> tuple[list[Instance],
     """The other members of its group that are resident on its node, and whether one is on its way out."""
     if deployment is None or deployment.group is None:
         return [], False
+    taken = draft.groups.get((deployment.node, deployment.group), deployment.model)
+    if taken != deployment.model:
+        return None  # somebody more urgent of the same group comes
     members: list[Instance] = []
     going = False
     for instance in draft.state.instances.values():
@@ -126,11 +128,11 @@ def _enough(
     draft: Draft, want: Want, card_id: str, short: int, must: list[Instance], stop: bool
 ) -> list[Pick] | None:
     """The cheapest that give back enough together: those that must go, then by cost, and none that is not needed."""
-    picks = [Pick(i, stop or not draft.can_sleep(i)) for i in must]
+    picks = [Pick(i, stop or not _may_sleep(draft, i, want)) for i in must]
     short -= sum(_gain(draft, p, card_id) for p in picks)
     known = {i.id for i in must}
     choice = [
-        Pick(i, stop or i.phase is Phase.ASLEEP or not draft.can_sleep(i))
+        Pick(i, stop or i.phase is Phase.ASLEEP or not _may_sleep(draft, i, want))
         for i in draft.on_card.get(card_id, ())
         if i.id not in known and may_go(draft, i, want)
     ]
@@ -159,6 +161,38 @@ def _enough(
             chosen.remove(entry)
             short += gain
     return [*picks, *(candidate for _, candidate in chosen)]
+
+
+def _may_sleep(draft: Draft, instance: Instance, want: Want) -> bool:
+    """Whether it can sleep, at once or once others that are asleep have ended."""
+    if draft.can_sleep(instance):
+        return True
+    return draft.knows_sleep(instance) and older_asleep(draft, instance, want) is not None
+
+
+def older_asleep(draft: Draft, instance: Instance, want: Want) -> list[Instance] | None:
+    """Who sleeps, was used before it and can end so that its weights fit into the host's memory; None if that is not enough."""
+    deployment = draft.state.deployments[instance.deployment]
+    node = deployment.node
+    short = deployment.asleep_ram_mib - instance.ram_mib
+    short -= draft.ram_free[node] + draft.ram_pending[node]
+    found: list[Instance] = []
+    asleep = [
+        i
+        for i in draft.state.instances.values()
+        if i.deployment[0] == node
+        and i.phase is Phase.ASLEEP
+        and i.last_used < instance.last_used
+        and i.ram_mib > 0
+        and i.deployment[1] not in draft.lines
+        and may_go(draft, i, want)
+    ]
+    for candidate in sorted(asleep, key=lambda i: (i.last_used, i.id)):
+        if short <= 0:
+            break
+        found.append(candidate)
+        short -= candidate.ram_mib
+    return found if short <= 0 else None
 
 
 def _gain(draft: Draft, victim: Pick, card_id: str) -> int:
@@ -238,7 +272,7 @@ def _worth_keeping_until(
     draft: Draft, instance: Instance, deployment: Deployment, want: Want
 ) -> float:
     """Until when a resident stays for this class: used at least once, and for as long as its reload is worth."""
-    since = instance.resident_since if instance.resident_since is not None else draft.now
+    since = instance.resident_since if instance.resident_since is not None else instance.since
     if instance.grants == 0 and deployment.model in draft.lines:
         return since + UNSERVED_S
     kind = want.head.service_class if want.head is not None else None
@@ -260,7 +294,7 @@ def pick_for_host(
     known = {p.instance.id: p for p in picks}
     for known_pick in picks:
         if known_pick.stop:
-            short -= _ram(draft, known_pick.instance)
+            short -= known_pick.instance.ram_mib
     found: list[Pick] = []
     cost = 0.0
     choice = [
@@ -275,13 +309,9 @@ def pick_for_host(
     for instance in choice:
         if short <= 0:
             break
-        gain = _ram(draft, instance)
+        gain = instance.ram_mib
         if gain > 0:
             found.append(Pick(instance, True))
             cost += _cost(draft, found[-1], want)
             short -= gain
     return (AFTER, cost, found) if short <= 0 else None
-
-
-def _ram(draft: Draft, instance: Instance) -> int:
-    return ram_of(instance, draft.state.deployments.get(instance.deployment))

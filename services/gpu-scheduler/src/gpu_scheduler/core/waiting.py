@@ -164,7 +164,7 @@ def lines(state: State, now: float) -> tuple[dict[str, Line], list[Request]]:
         pressing = float("inf")
         weight = waited = 0.0
         for request in waiting.values():
-            if request.id in doomed:
+            if request.id in doomed or request.confirm_by is not None:
                 continue
             if request.expires_at <= now:
                 expired.append(request)
