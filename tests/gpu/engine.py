@@ -115,11 +115,24 @@ def _quiet(*command: str) -> None:
 
 def _doors(ports: Mapping[int, tuple[str, int]]) -> list[list[str]]:
     """Where a door of this machine leads: a house for tests publishes its own on the loopback alone."""
-    rules = [
-        ["PREROUTING", "-i", CABLE, "-d", HOUSE, "-p", "tcp", "--dport", str(port), "-j", "DNAT", "--to", f"{to}:{at}"]
+    return [
+        [
+            "PREROUTING",
+            "-i",
+            CABLE,
+            "-d",
+            HOUSE,
+            "-p",
+            "tcp",
+            "--dport",
+            str(port),
+            "-j",
+            "DNAT",
+            "--to",
+            f"{to}:{at}",
+        ]
         for port, (to, at) in ports.items()
-    ]  # fmt: skip
-    return rules
+    ]
 
 
 @contextlib.contextmanager

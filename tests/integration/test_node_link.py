@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
-import http.server
-import os
 import socket
 import ssl
-import subprocess
-import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,153 +15,39 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from aiohttp import ClientError, ClientSession, ClientSSLError, web
-from contracts.gpunode import CERTIFICATE_PATH, JoinToken
-from gpu_scheduler import join
-from gpu_scheduler.authority import Authority, client_context
+from contracts.gpunode import CERTIFICATE_PATH
 from gpu_scheduler.authority_renewal import Renewal as HouseRenewal
-from gpu_scheduler.join_store import JoinStore, MemberNode
+from gpu_scheduler.join_store import MemberNode
 from kit.clock import Clock
-from kit.errors import KitError, install
-from kit.pool import Pool
+from kit.errors import KitError
 from node_agent import joining, renewing, tls
-from starlette.applications import Starlette
 
-from tests.integration.house import ROOT, run
+from tests.gpu.house import (
+    HOME,
+    HOST,
+    House,
+    Through,
+    a_house,
+    context_of,
+    make_secrets,
+    self_signed,
+    serving,
+)
 
 pytestmark = pytest.mark.integration
-
-EDGE, HOME, HOST = "10.89.32.3", "192.168.1.20", "house.test"
-MAKE_SECRETS = """
-set -euo pipefail
-LARES_ROOT=$PWD LARES_TMP=$LARES_STATE/tmp
-source setup/lib.sh; source setup/settings.sh
-mkdir -p "$LARES_TMP"
-source setup/secrets.sh
-"""
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The secrets of a house, as set-up makes them."""
-    state = tmp_path_factory.mktemp("house")
-    environment = {"PATH": os.environ["PATH"], "LARES_STATE": str(state)}
-    subprocess.run(["bash", "-c", MAKE_SECRETS], cwd=ROOT, env=environment, check=True, timeout=60)
-    return state / "secrets"
-
-
-def context_of(secrets: Path, service: str) -> ssl.SSLContext:
-    folder = secrets / service
-    names = ("node_authority", "node_client_certificate", "node_client_key")
-    return client_context(*((folder / name).read_text() for name in names))
-
-
-def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for `name` that signs itself: a web authority and its server in one."""
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    run(
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3",
-        "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(key), "-out", str(certificate),
-    )  # fmt: skip
-    return certificate, key
-
-
-class Through:
-    """The edge's part: the connection's address goes into the header, and the scheduler sees the edge."""
-
-    def __init__(self, app: Any) -> None:
-        self.app, self.seen = app, list[str]()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            self.seen.append(scope["path"])
-            headers = [*scope["headers"], (b"x-lares-peer", HOME.encode())]
-            scope = {**scope, "headers": headers, "client": (EDGE, 1)}
-        await self.app(scope, receive, send)
-
-
-@contextlib.contextmanager
-def handing_out(certificate: Path) -> Iterator[int]:
-    """Port 80 of a house: its web authority's certificate, for whoever asks."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = certificate.read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Any, certificate: Path, key: Path) -> AsyncGenerator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        options = {"ssl_certfile": certificate, "ssl_keyfile": key, "log_level": "error"}
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **options))
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await task
-
-
-@dataclass
-class House:
-    """A house that GPU nodes join: its edge, its books, its authority."""
-
-    store: JoinStore
-    authority: Authority
-    secrets: Path
-    web: Path
-    edge: Through
-    ports: tuple[int, int] = (0, 0)
-
-    async def token(self, name: str = "forge", **other: Any) -> JoinToken:
-        sha256 = hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.web.read_text())).hexdigest()
-        secret = await self.store.new_token(name, HOME)
-        said: dict[str, Any] = {
-            "node": name, "address": HOME, "house": "127.0.0.1", "host": HOST, "http_port": self.ports[0],
-            "https_port": self.ports[1], "authority_sha256": sha256, "secret": secret,
-        }  # fmt: skip
-        return JoinToken(**{**said, **other})
-
-    async def member(self) -> MemberNode:
-        return (await self.store.present())[0]
+    return make_secrets(tmp_path_factory.mktemp("house"))
 
 
 @pytest_asyncio.fixture
 async def house(pg: Any, secrets: Path, tmp_path: Path) -> AsyncGenerator[House]:
-    clock = Clock()
-    certificate, key = self_signed(tmp_path, HOST)
-    folder = secrets / "gpu-scheduler"
-    authority = Authority(
-        (folder / "node_authority").read_text(), (folder / "node_authority_key").read_text(), clock
-    )
-
-    async def joined(_: Any) -> None: ...
-
-    async with await Pool.open(pg.database("svc_gpu_scheduler"), max_size=2) as pool:
-        store = JoinStore(pool, clock)
-        app = Starlette(routes=join.routes(lambda _: store, authority, clock, joined))
-        install(app)
-        edge = Through(join.EdgeOnly(app, EDGE))
-        house = House(store, authority, secrets, certificate, edge)
-        with handing_out(certificate) as plain:
-            async with serving(edge, certificate, key) as port:
-                house.ports = (plain, port)
-                yield house
+    async with a_house(pg, secrets, tmp_path) as house:
+        yield house
 
 
 @pytest_asyncio.fixture
