@@ -20,9 +20,10 @@ lock: ## resolve every service's dependencies into requirements.lock
 	  $(sort $(wildcard services/*/pyproject.toml)) requirements.in
 	@tools/venv.sh
 
-docs: venv ## write docs/errors.md, docs/settings.md and the golden schemas from the code
+docs: venv ## write docs/errors.md, docs/settings.md, docs/gpu-models.md and the golden schemas from the code
 	@$(PY) tools/catalogue.py
 	@$(PY) tools/settings_reference.py
+	@$(PY) tools/gpu_models_reference.py
 	@$(PY) tools/golden_schemas.py
 
 fmt: venv ## format and mend what ruff can

@@ -13,6 +13,8 @@ from node_agent.errors import CatalogueInvalid
 
 FILE_BYTES_MAX = 256 * 1024
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+_SPLIT = re.compile(r"^(.*)-00001-of-(\d{5})\.gguf$")
+SPLITS_MAX = 64
 _RESERVED_ENVIRONMENT = ("NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$")]
@@ -32,6 +34,14 @@ def _inside(path: str) -> str:
     if parts.is_absolute() or ".." in parts.parts or not path or "\\" in path:
         raise ValueError("a file is named by its path below the folder of weights, without ..")
     return str(parts)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    found = _SPLIT.match(path)
+    if found is None:
+        return (path,)
+    count = min(int(found[2]), SPLITS_MAX)
+    return tuple(f"{found[1]}-{number:05}-of-{found[2]}.gguf" for number in range(1, count + 1))
 
 
 class Part(BaseModel):
@@ -95,9 +105,9 @@ class Weights(Part):
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every file or folder that is named."""
+        """Every file or folder that is named, and the other parts of a GGUF file that is split."""
         named = (self.model, self.mmproj, self.draft, *self.loras)
-        return tuple(path for path in named if path is not None)
+        return tuple(part for path in named if path is not None for part in _parts(path))
 
 
 class Model(Part):
@@ -239,7 +249,9 @@ class Model(Part):
         for name in environment:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
                 raise ValueError(f"{name!r} is not a variable's name")
-            if name in _RESERVED_ENVIRONMENT:
+            if name in _SPLIT = re.compile(r"^(.*)-00001-of-(\d{5})\.gguf$")
+SPLITS_MAX = 64
+_RESERVED_ENVIRONMENT:
                 raise ValueError(f"{name} is set by the agent: the scheduler chooses the cards")
         return environment
 

@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kit.settings import CommonSettings, setting
 
@@ -71,7 +72,7 @@ class Settings(CommonSettings):
         default=(),
         help="Cards that are only played, for tests and demos: sim-0:24576 is one of 24 GiB.",
     )
-    simulated_use: str = setting(
+    simulated_use: Literal["declared", "measured", "scaled"] = setting(
         "LARES_NODE_SIMULATED_USE",
         default="declared",
         help="What simulated cards show of a model: declared, measured (its host memory) or scaled (both).",
