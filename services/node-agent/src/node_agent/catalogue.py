@@ -249,9 +249,7 @@ class Model(Part):
         for name in environment:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
                 raise ValueError(f"{name!r} is not a variable's name")
-            if name in _SPLIT = re.compile(r"^(.*)-00001-of-(\d{5})\.gguf$")
-SPLITS_MAX = 64
-_RESERVED_ENVIRONMENT:
+            if name in _RESERVED_ENVIRONMENT:
                 raise ValueError(f"{name} is set by the agent: the scheduler chooses the cards")
         return environment
 
