@@ -2,7 +2,7 @@
 
 Memory of a process is in the fdinfo of its descriptors of the card (kernel's drm-usage-stats) and, for compute, in
 /sys/class/kfd. On a processor with graphics (APU) the dedicated part is small and models lie in the system's memory
-(GTT): there both together are the card.
+(GTT): there the larger part is the card, as ROCm has it, and what is used of both is used of it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class AmdReader:
         total, taken = _value(folder / "mem_info_vram_total"), _value(folder / "mem_info_vram_used")
         shared = _is_apu(folder, monitor)
         if shared and total is not None and taken is not None:
-            total += _value(folder / "mem_info_gtt_total") or 0
+            total = max(total, _value(folder / "mem_info_gtt_total") or 0)
             taken += _value(folder / "mem_info_gtt_used") or 0
         serial = _word(folder / "unique_id")
         name = _word(folder / "product_name") or f"AMD {_word(folder / 'device') or 'card'}"
