@@ -300,6 +300,7 @@ def test_an_access_token_of_a_disabled_person_is_dead(edge: House):
     [
         {"scopes": ["everything"]},
         {"scopes": []},
+        {"scopes": ["inference:manage"]},  # a member's
         {"expires_in_days": 0},
         {"expires_in_days": 366},
         {"tiers": ["sacred"]},

@@ -58,7 +58,7 @@ ROUTES = [
         "GET",
         "/api/inference/history?since=1000&card=gpu-0",
         "scheduler",
-        "GET /v1/history?since=1000.0&card=gpu-0&limit=360 ",
+        "GET /v1/history?since=1000&card=gpu-0&limit=360 ",
     ),
     ("GET", "/api/inference/decisions?limit=5", "scheduler", "GET /v1/decisions?limit=5 "),
     ("DELETE", "/api/inference/leases/l-1", "scheduler", "DELETE /v1/leases/l-1 "),

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mcp_gateway.domain import BUCKETS_MAX, READ, SCOPE_OF_TOOL, WRITE, Allowance, needed_scopes
+from mcp_gateway.domain import (
+    BUCKETS_MAX,
+    LOOK,
+    MANAGE,
+    READ,
+    SCOPE_OF_TOOL,
+    WRITE,
+    Allowance,
+    needed_scopes,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -39,11 +48,15 @@ def test_whatever_changes_something_needs_the_writing_scope() -> None:
         "supersede_memory",
         "forget_memory",
     }
+    assert {tool for tool, scope in SCOPE_OF_TOOL.items() if scope == MANAGE} == {
+        "load_model",
+        "unload_model",
+    }
 
 
 @given(JSON)
 def test_no_message_however_odd_breaks_the_decision(body: Any) -> None:
-    assert needed_scopes(body) <= {READ, WRITE}
+    assert needed_scopes(body) <= {READ, WRITE, LOOK, MANAGE}
 
 
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=200))

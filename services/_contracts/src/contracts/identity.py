@@ -12,7 +12,7 @@ ISSUER = "lares"
 AUDIENCE = "lares-internal"
 CALLER_TTL_SECONDS_MAX = 300
 
-Scope = Literal["memory:read", "memory:write"]
+Scope = Literal["memory:read", "memory:write", "inference:read", "inference:manage"]
 CallerKind = Literal["person", "token"]
 CallerRole = Literal["owner", "member"]
 # The group roles that a request may assume; lares_owner is for migrations alone.

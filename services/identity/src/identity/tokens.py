@@ -16,7 +16,9 @@ from identity.errors import TokenInvalid, TokenUnknown, TooMany
 from identity.house.models import AccessToken, Person
 
 PREFIX = "lares_pat_"
-SCOPES = ("memory:read", "memory:write")
+# What concerns everybody in the house is the owner's to give.
+OWNER_SCOPES = ("inference:read", "inference:manage")
+SCOPES = ("memory:read", "memory:write", *OWNER_SCOPES)
 TIERS = ("convenience", "sensitive")
 DAYS_MAX = 365
 ACTIVE_MAX = 50
@@ -25,6 +27,8 @@ ACTIVE_MAX = 50
 def make_token(request: HttpRequest, person: Person, body: dict[str, Any]) -> dict[str, Any]:
     """Return a new token with its secret. Raises TokenInvalid or TooMany."""
     name, scopes, tiers, days = _checked(body)
+    if person.role != "owner" and any(scope in OWNER_SCOPES for scope in scopes):
+        raise TokenInvalid(f"scopes: {', '.join(OWNER_SCOPES)} are for the owner's tokens alone.")
     now = timezone.now()
     if (
         AccessToken.objects.filter(person=person, revoked_at=None, expires_at__gt=now).count()

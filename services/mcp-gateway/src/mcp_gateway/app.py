@@ -44,6 +44,7 @@ def build(settings: Settings) -> Starlette:
     """Return the application: the MCP server behind Host and Origin check, token check and gate."""
     forward_auth = ServiceClient("forward-auth", settings.forward_auth_url, timeout_s=3.0)
     memory = ServiceClient("memory", settings.memory_url, timeout_s=15.0)
+    scheduler = ServiceClient("gpu-scheduler", settings.gpu_scheduler_url, timeout_s=10.0)
     verifier = HouseVerifier(forward_auth, CallerVerifier(settings.caller_public_key))
     mcp: FastMCP[Any] = FastMCP(
         "Lares",
@@ -72,7 +73,7 @@ def build(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(running: Any) -> AsyncGenerator[None]:
         running.state.health.register("forward-auth", forward_auth.ping)
-        async with forward_auth, memory, inner(running):
+        async with forward_auth, memory, scheduler, inner(running):
             yield
 
     app.router.lifespan_context = with_heartbeat(lifespan)
@@ -80,5 +81,5 @@ def build(settings: Settings) -> Starlette:
     app.add_middleware(BehindTls)
     equip(app, "mcp-gateway", domain="edge", settings=settings)
     app.state.numbers = Numbers(app.state.metrics)
-    register(mcp, memory, app.state.numbers)
+    register(mcp, memory, scheduler, app.state.numbers)
     return app

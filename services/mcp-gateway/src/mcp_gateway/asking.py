@@ -1,4 +1,4 @@
-"""How a tool reaches memory, and the arguments that several tools share."""
+"""How a tool reaches the service behind it, and the arguments that several tools share."""
 
 from __future__ import annotations
 
@@ -96,18 +96,18 @@ ListLimit = Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX)]
 
 
 class House:
-    """Memory, as the owner of the running request's token."""
+    """A service of the house, as the owner of the running request's token."""
 
-    def __init__(self, memory: ServiceClient) -> None:
-        self._memory = memory
+    def __init__(self, service: ServiceClient) -> None:
+        self._service = service
 
     async def ask(self, answer: type[Answer], method: str, path: str, **options: Any) -> Answer:
-        """Return memory's answer. Raises memory's own coded errors."""
+        """Return the service's answer. Raises its own coded errors."""
         token = get_access_token()
         caller = token.claims.get("caller") if token else None
         if not isinstance(caller, str):
             raise Internal("A tool ran without a caller.")
-        reply = await self._memory.request(method, path, caller_token=caller, **options)
+        reply = await self._service.request(method, path, caller_token=caller, **options)
         return answer.model_validate_json(reply.body)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 READ, WRITE = "memory:read", "memory:write"
-SCOPES = (READ, WRITE)
+LOOK, MANAGE = "inference:read", "inference:manage"
 # Every tool and the scope it runs under. A tool that is not listed here is not registered: `tools.py` asks.
 SCOPE_OF_TOOL: Mapping[str, str] = {
     "recall": READ,
@@ -25,6 +25,9 @@ SCOPE_OF_TOOL: Mapping[str, str] = {
     "remember": WRITE,
     "supersede_memory": WRITE,
     "forget_memory": WRITE,
+    "inference_status": LOOK,
+    "load_model": MANAGE,
+    "unload_model": MANAGE,
 }
 _SCOPE_OF_METHOD: Mapping[str, str] = {
     "resources/read": READ,

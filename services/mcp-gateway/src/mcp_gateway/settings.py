@@ -15,6 +15,9 @@ class Settings(HttpSettings):
         "LARES_FORWARD_AUTH_URL", help="Base URL of the verifier that knows access tokens."
     )
     memory_url: str = setting("LARES_MEMORY_URL", help="Base URL of the memory service.")
+    gpu_scheduler_url: str = setting(
+        "LARES_GPU_SCHEDULER_URL", help="Base URL of the GPU scheduler."
+    )
     host: str = setting(
         "LARES_HOST",
         default="lares.local",

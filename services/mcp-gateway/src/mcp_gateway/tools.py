@@ -1,4 +1,4 @@
-"""The tools and resources as clients see them. Each calls memory as the token's owner; the token goes no further."""
+"""The tools and resources as clients see them. Each calls the service that knows as the token's owner; the token goes no further."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mcp_types import ToolAnnotations
 from mcp_gateway.asking import House, checked_id
 from mcp_gateway.domain import READ, SCOPE_OF_TOOL
 from mcp_gateway.graph_tools import GraphTools
+from mcp_gateway.inference_tools import InferenceTools
 from mcp_gateway.memory_tools import MemoryTools
 from mcp_gateway.numbers import Numbers
 
@@ -61,6 +62,18 @@ DESCRIPTIONS = {
         "time (`known_at`)."
     ),
     "entity_graph": "Return who and what is related to an entity, up to three steps away.",
+    "inference_status": (
+        "Say what the house's GPU cards hold, which models are loaded, asleep or stopped, and how many requests wait. "
+        "Looking changes nothing."
+    ),
+    "load_model": (
+        "Have a model loaded onto a card ahead of its first request. Others may have to leave for it: ask the person "
+        "first. It is loaded when there is room; look with `inference_status`."
+    ),
+    "unload_model": (
+        "Have a model leave its card when what it is answering is done; asleep (`sleep`) it comes back in about a "
+        "second. The next request loads it again."
+    ),
 }
 TITLES = {
     "remember": "Remember",
@@ -77,6 +90,9 @@ TITLES = {
     "get_entity": "Get an entity",
     "list_facts": "Facts over time",
     "entity_graph": "Around an entity",
+    "inference_status": "What the cards do",
+    "load_model": "Load a model",
+    "unload_model": "Unload a model",
 }
 _READING = {"read_only_hint": True, "idempotent_hint": True}
 _HINTS: dict[str, dict[str, bool]] = {
@@ -87,6 +103,8 @@ _HINTS: dict[str, dict[str, bool]] = {
         "idempotent_hint": False,
     },
     "forget_memory": {"read_only_hint": False, "destructive_hint": True, "idempotent_hint": True},
+    "load_model": {"read_only_hint": False, "destructive_hint": False, "idempotent_hint": True},
+    "unload_model": {"read_only_hint": False, "destructive_hint": False, "idempotent_hint": True},
 }
 
 
@@ -115,10 +133,12 @@ def _coded(
     return wrap
 
 
-def register(mcp: FastMCP[Any], memory: ServiceClient, numbers: Numbers) -> None:
+def register(
+    mcp: FastMCP[Any], memory: ServiceClient, scheduler: ServiceClient, numbers: Numbers
+) -> None:
     """Give the server its tools and its resources, each behind its scope."""
     house = House(memory)
-    groups = (MemoryTools(house), GraphTools(house))
+    groups = (MemoryTools(house), GraphTools(house), InferenceTools(House(scheduler)))
     for name, scope in SCOPE_OF_TOOL.items():
         work = next(getattr(group, name) for group in groups if hasattr(group, name))
         title = TITLES[name]

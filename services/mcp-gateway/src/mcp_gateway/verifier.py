@@ -14,7 +14,7 @@ from kit.clock import Clock
 from kit.errors import KitError
 from pydantic import ValidationError
 
-from mcp_gateway.domain import SCOPES
+from mcp_gateway.domain import READ, WRITE
 from mcp_gateway.errors import VerifierUnavailable
 
 # A revoked token works no longer than this.
@@ -42,8 +42,8 @@ class HouseVerifier(TokenVerifier):
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def get_challenge_scopes(self, required_scopes: list[str] | None = None) -> list[str]:
-        """Name what a client may ask for when it comes without a token."""
-        return required_scopes or list(SCOPES)
+        """Name what a client may ask for when it comes without a token: the cards are the owner's to offer."""
+        return required_scopes or [READ, WRITE]
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return who `token` speaks for, or None. Raises VerifierUnavailable: in doubt nobody is let in."""

@@ -135,6 +135,8 @@ def gateway(
             "LARES_HOST": HOST,
             "LARES_FORWARD_AUTH_URL": forward_auth.url,
             "LARES_MEMORY_URL": memory_process.url,
+            # Nobody: tests/gpu has the tools that ask it.
+            "LARES_GPU_SCHEDULER_URL": "http://127.0.0.1:9",
             "LARES_SECRETS_DIR": str(folder),
         },
         folder,

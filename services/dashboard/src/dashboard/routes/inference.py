@@ -10,7 +10,7 @@ from dashboard.neighbours import passed_on, with_query
 from dashboard.routes.access import Behind, Person
 
 router = APIRouter(prefix="/api/inference", tags=["inference"])
-Unix = Annotated[float | None, Query(ge=0, le=1e11)]
+Unix = Annotated[int | None, Query(ge=0, le=100_000_000_000)]
 
 
 @router.get("/status", response_model=Status)

@@ -15,9 +15,9 @@ export type Verb = Order["verb"];
 
 export const status = () => ok(api.GET("/api/inference/status"));
 export const history = async (since: Date, limit: number) =>
-  (await ok(api.GET("/api/inference/history", { params: { query: { since: since.getTime() / 1000, limit } } }))).minutes;
+  (await ok(api.GET("/api/inference/history", { params: { query: { since: Math.floor(since.getTime() / 1000), limit } } }))).minutes;
 export const decisions = async (before: Date | null) =>
-  (await ok(api.GET("/api/inference/decisions", { params: { query: { limit: 30, before: before ? before.getTime() / 1000 : null } } })))
+  (await ok(api.GET("/api/inference/decisions", { params: { query: { limit: 30, before: before ? Math.ceil(before.getTime() / 1000) : null } } })))
     .decisions;
 export const order = (body: Order) => ok(api.POST("/api/inference/orders", { body }));
 export const release = (id: string) =>
