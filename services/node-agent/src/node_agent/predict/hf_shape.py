@@ -32,7 +32,7 @@ class _Config:
         self._told: dict[str, Any] = text if isinstance(text, dict) else config
         self.kind = str(self._told.get("model_type") or config.get("model_type") or "")[:64]
         self.tied = bool(
-            self._told.get("tie_word_embeddings", config.get("tie_word_embeddings", True))
+            self._told.get("tie_word_embeddings", config.get("tie_word_embeddings", False))
         )
         self.layers = self.number(
             "num_hidden_layers", "n_layer", "n_layers", "num_layers", most=LAYERS_MAX
@@ -78,9 +78,8 @@ def _kinds(config: _Config) -> list[str]:
     if (period := config.number("attn_layer_period")) > 0:  # Jamba
         offset = config.number("attn_layer_offset")
         return ["full" if i % period == offset else "state" for i in range(n)]
-    if config.get("attn_layer_indices") is not None:  # Bamba
-        at = set(config.get("attn_layer_indices"))
-        return ["full" if i in at else "state" for i in range(n)]
+    if isinstance(at := config.get("attn_layer_indices"), list):  # Bamba
+        return ["full" if i in at[:LAYERS_MAX] else "state" for i in range(n)]
     if config.kind in ("qwen3_next", "qwen3_5", "qwen3_5_moe"):
         period = config.number("full_attention_interval", default=4) or 4
         return ["state" if (i + 1) % period else "full" for i in range(n)]

@@ -13,7 +13,7 @@ from typing import Any
 from node_agent.predict.errors import WeightsMissing, WeightsUnreadable
 
 HEADER_BYTES_MAX = 16 * 1024 * 1024  # 130,000 tensors
-JSON_BYTES_MAX = 32 * 1024 * 1024
+JSON_BYTES_MAX = 16 * 1024 * 1024
 TENSORS_MAX = 262_144
 SHARDS_MAX = 512
 
@@ -31,8 +31,10 @@ class Stored:
 def read_json(path: Path, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
     """Return a JSON object of at most `bytes_max` bytes. Raises WeightsMissing or WeightsUnreadable."""
     try:
+        # read() makes room for what it is asked for, however short the file is.
+        size = path.stat().st_size
         with path.open("rb") as file:
-            text = file.read(bytes_max + 1)
+            text = file.read(min(size, bytes_max) + 1)
     except FileNotFoundError:
         raise WeightsMissing(f"There is no file {path.name}.") from None
     except OSError as error:
