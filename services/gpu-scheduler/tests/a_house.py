@@ -60,7 +60,10 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        key, client = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        key, client = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
+        )
         basic = x509.BasicConstraints(ca=True, path_length=0)
         authority = _builder("house", "house", key).add_extension(basic, critical=True)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -195,15 +198,19 @@ async def in_this_loop(settings: Any) -> AsyncGenerator[tuple[str, Any]]:
     app = build(settings)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app, ws="websockets-sansio", ws_max_size=4 * 1024 * 1024, lifespan="on",
-                log_config=None, access_log=False, timeout_graceful_shutdown=1,
-            )  # fmt: skip
+        config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=4 * 1024 * 1024,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
         )
+        server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            while not server.started or not app.state.scheduler.house.gateways.ready:  # noqa: ASYNC110
+            while not server.started or not app.state.scheduler.house.gateways.ready:
                 assert not task.done()
                 await asyncio.sleep(0.01)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.scheduler

@@ -25,7 +25,9 @@ from contracts.gpunode import (
     NodeState,
 )
 
-Phase = Literal["starting", "ready", "sleeping", "asleep", "waking", "stopping", "stopped", "failed"]
+Phase = Literal[
+    "starting", "ready", "sleeping", "asleep", "waking", "stopping", "stopped", "failed"
+]
 CARD = "GPU-0"
 STOPPED_SHOWN_SECONDS = 2.0
 
@@ -196,7 +198,11 @@ class ANode:
         if action.verb == "start":
             assert action.model is not None
             known = Running(
-                action.instance_id, self.models[action.model], action.cards, "starting", action.fence
+                action.instance_id,
+                self.models[action.model],
+                action.cards,
+                "starting",
+                action.fence,
             )
             self.instances[action.instance_id] = known
             self._soon(known, "ready", self.step_s)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from contracts.scheduling import Began
+from contracts.scheduling import Began, Ended
 
 from .a_house import Gateway, House
 from .a_node import model
@@ -24,7 +24,7 @@ def client(house: House, headers: dict[str, str] = SPEECH) -> httpx.AsyncClient:
 async def seen(house: House) -> None:
     """Return once the node was heard."""
     async with asyncio.timeout(5):
-        while not house.scheduler.house.loop.state.deployments:  # noqa: ASYNC110
+        while not house.scheduler.house.loop.state.deployments:
             await asyncio.sleep(0.02)
 
 
@@ -182,6 +182,7 @@ async def test_without_postgres_no_lease_is_granted_and_requests_go_on(
         finally:
             await asyncio.to_thread(pg.container.start)
             await asyncio.to_thread(pg.wait)
+        await gateway.say(Ended(request_id="a", fence=granted.fence, outcome="ok"))
         assert (await held(http))["state"] == "held"
 
 

@@ -39,7 +39,7 @@ from gpu_scheduler.journal import Journal
 from gpu_scheduler.keeping import Keeper
 from gpu_scheduler.leases import Leases
 from gpu_scheduler.loop import Loop
-from gpu_scheduler.node_link import Way
+from gpu_scheduler.node_http import Way
 from gpu_scheduler.numbers import Numbers
 from gpu_scheduler.offers import Offers
 from gpu_scheduler.orders import Orders, standing
@@ -167,15 +167,11 @@ class Scheduler:
             apply(state, held, now)
 
     async def _reach_nodes(self) -> None:
-        import aiohttp
-
         settings = self._settings
         context = client_context(
             settings.node_authority, settings.node_client_certificate, settings.node_client_key
         )
-        connector = aiohttp.TCPConnector(limit=64, limit_per_host=8, ttl_dns_cache=None)
-        async with aiohttp.ClientSession(connector=connector, trust_env=False) as http:
-            await self.house.fleet.run(Way(http, settings.egress_proxy_url, context))
+        await self.house.fleet.run(Way(settings.egress_proxy_url, context))
 
     async def _write_last(self) -> None:
         with contextlib.suppress(Exception):

@@ -16,7 +16,8 @@ from gpu_scheduler.core.events import ActionFailed
 from gpu_scheduler.errors import NodeRefused
 from gpu_scheduler.join_store import JoinStore, MemberNode
 from gpu_scheduler.loop import Loop
-from gpu_scheduler.node_link import ANSWER_BYTES_MAX, NodeLink, Way
+from gpu_scheduler.node_http import Unreachable, Way
+from gpu_scheduler.node_link import NodeLink
 from gpu_scheduler.numbers import Numbers
 
 log = logs.get(__name__)
@@ -121,28 +122,14 @@ class Fleet:
 
     async def ask(self, node: MemberNode, method: str, path: str, body: bytes | None) -> bytes:
         """Return a node's whole answer to one call. Raises NodeRefused."""
-        import aiohttp
-
-        way = self._way
-        if way is None:
+        if self._way is None:
             raise NodeRefused(f"{node.name} is not reached yet.")
         try:
-            async with way.http.request(
-                method,
-                node.url + path,
-                data=body,
-                headers={"content-type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=ASK_SECONDS_MAX),
-                proxy=way.proxy,
-                ssl=way.tls,
-                server_hostname=node.tls_name,
-                allow_redirects=False,
-            ) as reply:
-                answer = await reply.content.read(ANSWER_BYTES_MAX)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NodeRefused(f"{node.name} does not answer.") from error
-        if reply.status >= 300:
-            raise NodeRefused(f"{node.name} answered with {reply.status}.")
+            status, answer = await self._way.call(node, method, path, body, ASK_SECONDS_MAX)
+        except Unreachable:
+            raise NodeRefused(f"{node.name} does not answer.") from None
+        if status >= 300:
+            raise NodeRefused(f"{node.name} answered with {status}.")
         return answer
 
     async def run(self, way: Way) -> None:

@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import json
 import random
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from contracts.gpunode import ACTIONS_PATH, EVENTS_PATH, NodeAction, NodeState
 from kit import logs
@@ -26,31 +23,18 @@ from gpu_scheduler.core.events import ActionFailed, NodeLost
 from gpu_scheduler.errors import NodeRefused
 from gpu_scheduler.join_store import MemberNode
 from gpu_scheduler.loop import Loop
+from gpu_scheduler.node_http import Unreachable, Way
 from gpu_scheduler.numbers import Numbers
 from gpu_scheduler.seeing import NodeClock, node_seen
-
-if TYPE_CHECKING:
-    import aiohttp
 
 log = logs.get(__name__)
 
 LINE_BYTES_MAX = 4 * 1024 * 1024
-ANSWER_BYTES_MAX = 64 * 1024
-CONNECT_SECONDS_MAX = 2.0
 ACTION_SECONDS_MAX = 2.0
 ACTION_TRIES = 4
 ACTION_PAUSE_SECONDS = 0.1
 ACTIONS_MAX = 512
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.2, 5.0
-
-
-@dataclass(frozen=True)
-class Way:
-    """How nodes are reached: one HTTP session, the proxy before it, and whom the scheduler believes and is."""
-
-    http: aiohttp.ClientSession
-    proxy: str | None
-    tls: ssl.SSLContext
 
 
 class NodeLink:
@@ -115,7 +99,7 @@ class NodeLink:
                     await self._take(line)
                 error = "the stream ended"
             except Exception as failed:
-                error = failed.code if isinstance(failed, NodeRefused) else type(failed).__name__
+                error = _name_of(failed)
             if self._heard_at != heard_before:
                 pause, told = PAUSE_SECONDS_MIN, ""
             if error != told:
@@ -126,21 +110,16 @@ class NodeLink:
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=2 * CONNECT_SECONDS_MAX, sock_read=self._silence_s
-        )
-        async with self._way.http.get(
-            self.node.url + EVENTS_PATH, timeout=timeout, **self._options()
-        ) as reply:
-            if reply.status != 200:
-                raise NodeRefused(f"{self.node.name} answered with {reply.status}.")
-            held = bytearray()
-            async for piece in reply.content.iter_any():
+        held = bytearray()
+        async with self._way.follow(self.node, EVENTS_PATH) as pieces:
+            while True:
+                try:
+                    async with asyncio.timeout(self._silence_s):
+                        piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
                 held += piece
-                *lines, rest = held.split(b"\n")
-                held = rest
+                *lines, held = held.split(b"\n")
                 for line in lines:
                     yield bytes(line)
                 if len(held) > LINE_BYTES_MAX:
@@ -226,31 +205,23 @@ class NodeLink:
         return code
 
     async def _post(self, action: NodeAction) -> tuple[int | None, str]:
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=ACTION_SECONDS_MAX)
+        body = action.model_dump_json().encode()
         try:
-            async with self._way.http.post(
-                self.node.url + ACTIONS_PATH,
-                data=action.model_dump_json().encode(),
-                headers={"content-type": "application/json"},
-                timeout=timeout,
-                **self._options(),
-            ) as reply:
-                body = await reply.content.read(ANSWER_BYTES_MAX)
-                return reply.status, _code(body)
-        except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
-            log.info("node.action_repeated", node=self.node.name, error_type=type(error).__name__)
+            status, answer = await self._way.call(
+                self.node, "POST", ACTIONS_PATH, body, ACTION_SECONDS_MAX
+            )
+        except Unreachable as error:
+            log.info("node.action_repeated", node=self.node.name, error=str(error))
             return None, NODE_AWAY
+        except NodeRefused as error:
+            return 500, error.code
+        return status, _code(answer)
 
-    def _options(self) -> dict[str, Any]:
-        # The name is of the node's joining: a node that was removed, or joined anew, bears another.
-        return {
-            "proxy": self._way.proxy,
-            "ssl": self._way.tls,
-            "server_hostname": self.node.tls_name,
-            "allow_redirects": False,
-        }
+
+def _name_of(error: Exception) -> str:
+    if isinstance(error, NodeRefused):
+        return error.code
+    return str(error) if isinstance(error, Unreachable) else type(error).__name__
 
 
 def _code(body: bytes) -> str:

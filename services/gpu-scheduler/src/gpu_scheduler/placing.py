@@ -7,8 +7,6 @@ from contracts.scheduling import Queued
 from gpu_scheduler.core.estimate import estimates
 from gpu_scheduler.core.model import State
 
-SHOWN_SECONDS_MAX = 1.0
-
 
 class Placing:
     """Remembers what was estimated last, and what each has been told."""
@@ -16,7 +14,6 @@ class Placing:
     def __init__(self) -> None:
         self._last: dict[str, Queued] = {}
         self._told: dict[str, Queued] = {}
-        self._estimated_at = float("-inf")
 
     def places(self, state: State, now: float) -> dict[str, Queued]:
         """Return the place of everybody who waits, by the core's ids."""
@@ -30,13 +27,6 @@ class Placing:
             for name, place in estimates(state, now).items()
         }
         self._told = {name: told for name, told in self._told.items() if name in self._last}
-        self._estimated_at = now
-        return self._last
-
-    def shown(self, state: State, now: float) -> dict[str, Queued]:
-        """Return the places for somebody who looks: at most a second old."""
-        if now - self._estimated_at > SHOWN_SECONDS_MAX:
-            return self.places(state, now)
         return self._last
 
     def last(self, id: str) -> Queued | None:

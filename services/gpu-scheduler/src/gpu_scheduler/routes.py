@@ -68,7 +68,7 @@ async def status(request: Request) -> Response:
             cards=views.cards(),
             models=views.models(),
             instances=views.instances(),
-            queue=views.queue(house.placing.shown(state, now)),
+            queue=views.queue(house.placing.places(state, now)),
             queue_total=state.queued_by_class.total(),
             leases=tuple(house.leases.of(state, now)),
             agents=tuple(house.agents.all()),
