@@ -191,7 +191,7 @@ class Engine:
     async def deaths(self) -> AsyncIterator[str]:
         """Yield the id of each of our containers whose process ends, until the engine hangs up."""
         filters = json.dumps(
-            {"type": ["container"], "event": ["die", "oom"], "label": [f"{NODE}={self._node}"]}
+            {"type": ["container"], "event": ["die"], "label": [f"{NODE}={self._node}"]}
         )
         path = f"http://engine/events?filters={quote(filters)}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._seconds_max)

@@ -14,6 +14,7 @@ from node_agent.errors import EngineRefused, EngineUnavailable
 from node_agent.troubles import Trouble, memory_line, why_ended
 
 T = TypeVar("T")
+DIAGNOSIS_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ async def diagnosis(engine: Engine, container_id: str | None, why: str) -> Troub
     """Return what is wrong with a container, by the engine's account and its log's; `why` where they say nothing."""
     if container_id is None:
         return Trouble(why)
-    try:
-        ended = await engine.inspect(container_id)
-        tail = await engine.log_tail(container_id)
-    except (EngineRefused, EngineUnavailable):
-        return Trouble(why)
+    for tries in range(DIAGNOSIS_TRIES):
+        try:
+            ended = await engine.inspect(container_id)
+            tail = await engine.log_tail(container_id)
+            break
+        except (EngineRefused, EngineUnavailable):
+            # A busy engine answers late; whether memory ran out is worth the wait.
+            await asyncio.sleep(tries)
+    else:
+        return Trouble(f"{why} The engine does not say more.")
     if ended is None or ended.running:
         line = memory_line(tail)
         return Trouble(f"{why} It ran out of memory: {line}", True) if line else Trouble(why)
