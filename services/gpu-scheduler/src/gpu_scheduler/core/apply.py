@@ -24,7 +24,16 @@ from gpu_scheduler.core.events import (
     PeaksLearned,
     Withdrawn,
 )
-from gpu_scheduler.core.model import Agent, Doom, Instance, ModelBook, Request, State
+from gpu_scheduler.core.model import (
+    FENCES_PER_EPOCH,
+    Agent,
+    Doom,
+    Instance,
+    ModelBook,
+    Phase,
+    Request,
+    State,
+)
 from gpu_scheduler.core.orders import ordered
 from gpu_scheduler.core.waiting import dequeue, enqueue, note_demand, note_usage, over_a_limit
 
@@ -124,6 +133,7 @@ def _asked(state: State, request: Request, now: float) -> None:
         # Its gateway came back: the place stays. What runs is not asked for again.
         if known.queued and known.origin == request.origin:
             known.confirm_by = None
+            state.unconfirmed.discard(known.id)
         return
     state.arrivals += 1
     request.seq = state.arrivals
@@ -159,6 +169,22 @@ def _done(state: State, event: Done, request: Request, now: float) -> None:
     forget(state, request, now)
 
 
+def _still_holds(state: State, request: Request, now: float) -> bool:
+    """Whether a place that this scheduler does not know of is still its own: given by an earlier one, and not to another."""
+    if request.fence is None or request.fence >= state.epoch * FENCES_PER_EPOCH:
+        return False
+    if now - state.started_at <= state.policy.settle_s or not request.model:
+        return True
+    instance = state.instances.get(request.instance or "")
+    deployment = state.deployments.get(instance.deployment) if instance else None
+    return (
+        instance is not None
+        and deployment is not None
+        and instance.phase is Phase.READY
+        and len(instance.running) < deployment.slots
+    )
+
+
 def share(state: State, request: Request, seconds: float) -> float:
     """Seconds of an instance's place: a place among eight is an eighth."""
     instance = state.instances.get(request.instance or "")
@@ -175,6 +201,7 @@ def _resumed(state: State, event: OriginResumed, now: float) -> None:
         if not request.queued:
             requeue(state, request, now)  # its grant was lost on the way, or it has ended
         request.confirm_by = now + state.policy.settle_s
+        state.unconfirmed.add(request.id)
     for request in event.running:
         known = state.requests.get(request.id)
         if known is not None and not known.queued and known.fence == request.fence:
@@ -188,4 +215,8 @@ def _resumed(state: State, event: OriginResumed, now: float) -> None:
         state.arrivals += 1
         request.seq = state.arrivals
         state.requests[request.id] = state.granted[request.id] = request
-        seen.attach(state, request)
+        if _still_holds(state, request, now):
+            seen.attach(state, request)
+        else:
+            why = "its place was given up while its gateway was away"
+            state.doomed[request.id] = Doom(GONE, why)

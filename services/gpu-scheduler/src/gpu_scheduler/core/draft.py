@@ -24,7 +24,15 @@ from gpu_scheduler.core.ledger import (
     ram_sums,
     sleeps,
 )
-from gpu_scheduler.core.model import Card, Deployment, Instance, Phase, Request, State
+from gpu_scheduler.core.model import (
+    FENCES_PER_EPOCH,
+    Card,
+    Deployment,
+    Instance,
+    Phase,
+    Request,
+    State,
+)
 from gpu_scheduler.core.waiting import Line, lines
 
 NOT_A_NAME = re.compile(r"[^a-z0-9]+")
@@ -85,7 +93,7 @@ class Draft:
             pending={card: total.pending for card, total in sums.items()},
             ram_free={node: pair[0] for node, pair in ram.items()},
             ram_pending={node: pair[1] for node, pair in ram.items()},
-            fence=max(state.fence, state.epoch * 1_000_000_000),
+            fence=max(state.fence, state.epoch * FENCES_PER_EPOCH),
             by_model=by_model,
             deployments=deployments,
         )

@@ -41,7 +41,6 @@ def _fill(draft: Draft, line: Line, free: dict[str, int]) -> None:
         kind = request.service_class.value
         why = f"{line.model} is resident and this {kind} request is first of its queue after {waited:.1f} s"
         draft.grant(request, instance, why)
-        line.taken += 1
         line.weight -= request.weight
         line.waited -= request.weight * waited
         free[instance.id] -= 1

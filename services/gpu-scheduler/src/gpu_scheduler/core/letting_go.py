@@ -38,12 +38,15 @@ def let_go(draft: Draft) -> None:
     silent = {a.id for a in state.agents.values() if now - a.seen_at > a.ttl_s}
     for request in state.granted.values():
         _held(draft, request, silent)
-    for waiting in state.queue.values():
-        for request in waiting.values():
-            if request.agent is not None and request.agent in silent:
-                draft.refuse(request, GONE, f"the agent {request.agent} has fallen silent", None)
-            elif request.confirm_by is not None and request.confirm_by <= now:
-                draft.refuse(request, GONE, "its gateway came back and no longer wants it", None)
+    if silent:
+        for waiting in state.queue.values():
+            for request in waiting.values():
+                if request.agent is not None and request.agent in silent:
+                    draft.refuse(request, GONE, f"the agent {request.agent} is silent", None)
+    for request_id in state.unconfirmed:
+        request = state.requests[request_id]
+        if request.confirm_by is not None and request.confirm_by <= now:
+            draft.refuse(request, GONE, "its gateway came back and no longer wants it", None)
 
 
 def _doomed(draft: Draft, request: Request, doom: Doom) -> None:
@@ -173,6 +176,8 @@ def may_wake(draft: Draft, node: Node) -> bool:
 
 def never_fits(draft: Draft, deployment: Deployment, node: Node) -> str | None:
     """The arithmetic, card by card, when a deployment cannot fit even if all but what is pinned were gone."""
+    if _fits_beside(draft, deployment, node):
+        return None
     state, policy = draft.state, draft.state.policy
     if deployment.ram_mib > node.ram_budget_mib:
         return (
@@ -207,6 +212,20 @@ def never_fits(draft: Draft, deployment: Deployment, node: Node) -> str | None:
         return f"{deployment.model} may run on no card that {node.name} has"
     of = f"{deployment.cards_needed} cards" if deployment.cards_needed > 1 else "a card"
     return f"{deployment.model} can never have {of} of {node.name}: " + "; ".join(told)
+
+
+def _fits_beside(draft: Draft, deployment: Deployment, node: Node) -> bool:
+    """The same in short, for the usual case."""
+    state = draft.state
+    book = state.books.get(deployment.key)
+    if deployment.ram_mib > node.ram_budget_mib or (book is not None and book.alone):
+        return False
+    mib = need_of(deployment, state.policy).mib
+    fitting = 0
+    for card in state.cards.values():
+        if card.node == node.name and (not deployment.cards or card.id in deployment.cards):
+            fitting += mib <= usable(card, state.policy) - _pinned_mib(draft, card, deployment)
+    return fitting >= deployment.cards_needed
 
 
 def _pinned_mib(draft: Draft, card: Card, but: Deployment) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 DeploymentKey = tuple[str, str]  # (node, model)
+FENCES_PER_EPOCH = 1_000_000_000  # a fence is its epoch's number times this, and a counter
 
 
 class ServiceClass(StrEnum):
@@ -279,6 +280,12 @@ class State:
     granted: dict[str, Request] = field(
         default_factory=dict[str, Request]
     )  # those that run or hold
+    # Of each model's queue: the sum of weights, and of weights times arrivals.
+    queue_sums: dict[str, tuple[float, float]] = field(
+        default_factory=dict[str, tuple[float, float]]
+    )
+    expiry_floor: float = float("inf")  # nobody's time in the queue is over before
+    unconfirmed: set[str] = field(default_factory=set[str])  # those with a `confirm_by`, waiting
     queued_by_class: Counter[ServiceClass] = field(default_factory=Counter[ServiceClass])
     queued_by_caller: Counter[str] = field(default_factory=Counter[str])
     # Requests to be refused or taken back by the next plan: id -> (code, why, retry after seconds).

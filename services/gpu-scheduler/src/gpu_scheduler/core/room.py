@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.grants import preempt_one
-from gpu_scheduler.core.ledger import COMING, GOING, needs, start_s, wake_s
+from gpu_scheduler.core.ledger import COMING, GOING, needs, reload_s, start_s, wake_s
 from gpu_scheduler.core.letting_go import allows
 from gpu_scheduler.core.model import Deployment, Instance, Phase, Request
-from gpu_scheduler.core.victims import Pick, Want, older_asleep, pick, pick_for_host
-
-NOW, SOON, AFTER = 0, 1, 2  # the room is there; it is on its way; somebody has to go for it
+from gpu_scheduler.core.victims import AFTER, NOW, Found, Pick, Victims, Want
 
 
 @dataclass
@@ -41,11 +39,15 @@ class Option:
 
 def make_room(draft: Draft) -> None:
     """5. For each model that is waited for and not on its way: start it, wake it, or make room for it."""
-    for want in _wants(draft):
+    wants = _wants(draft)
+    if not wants:
+        return
+    room = _Room(draft)
+    for want in wants:
         if want.request is not None:
-            _room_for_memory(draft, want, want.request)
+            room.for_memory(want, want.request)
         else:
-            _room_for_model(draft, want)
+            room.for_model(want)
 
 
 def _wants(draft: Draft) -> list[Want]:
@@ -53,7 +55,15 @@ def _wants(draft: Draft) -> list[Want]:
     for model, line in draft.lines.items():
         if not model:
             wants.extend(
-                Want("", due, request.weight, line, head=request, request=request)
+                Want(
+                    "",
+                    due,
+                    request.weight * (draft.now - request.arrived),
+                    line,
+                    head=request,
+                    request=request,
+                    factor=_factor(draft, request),
+                )
                 for due, _, request in line.order
                 if request.id not in draft.gone
             )
@@ -61,7 +71,13 @@ def _wants(draft: Draft) -> list[Want]:
         here = draft.by_model.get(model, ())
         if any(i.phase in COMING for i in here) or any(_serves(draft, i) for i in here):
             continue
-        wants.append(Want(model, line.due, line.waited, line, head=line.head[2]))
+        head = line.head[2]
+        deployment = next(iter(draft.open.get(model, ())), None)
+        load = reload_s(draft.state, deployment.key) if deployment is not None else 0.0
+        factor = _factor(draft, head)
+        wants.append(
+            Want(model, line.due, line.waited, line, head=head, factor=factor, load_s=load)
+        )
     wants.extend(
         Want(key[1], float("-inf"), float("inf"), None, only=key)
         for key in draft.state.wanted
@@ -74,6 +90,10 @@ def _wants(draft: Draft) -> list[Want]:
     return wants
 
 
+def _factor(draft: Draft, request: Request) -> float:
+    return draft.state.policy.classes[request.service_class].dwell_factor
+
+
 def _serves(draft: Draft, instance: Instance) -> bool:
     """Whether it will take more of its queue by itself."""
     return (
@@ -84,140 +104,204 @@ def _serves(draft: Draft, instance: Instance) -> bool:
     )
 
 
-def _room_for_model(draft: Draft, want: Want) -> None:
-    options: list[Option] = []
-    for deployment in _deployments(draft, want):
-        options.extend(_options(draft, want, deployment))
-    if not options:
-        return
-    best = min(options, key=lambda option: option.rank)
-    if best.when == NOW:
-        _bring_up(draft, want, best)
-        return
-    if best.when == AFTER:
-        worth = want.worth(draft, best.cost)
-        if worth is None:
+class _Room:
+    """Finds it, most urgent first."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.victims = Victims(draft)
+
+    def for_model(self, want: Want) -> None:
+        options: list[Option] = []
+        for deployment in self._deployments(want):
+            options.extend(self._options(want, deployment))
+        if not options:
             return
-        for victim in best.picks:
-            _send(draft, want, victim, worth)
-    draft.book(best.deployment, best.cards, best.delta, best.ram)
+        best = min(options, key=lambda option: option.rank)
+        if best.when == NOW:
+            self._bring_up(want, best)
+            return
+        if best.when == AFTER:
+            worth = want.worth(self.draft, best.cost)
+            if worth is None:
+                return
+            for victim in best.picks:
+                self._send(want, victim, worth)
+        self.draft.book(best.deployment, best.cards, best.delta, best.ram)
 
+    def _deployments(self, want: Want) -> list[Deployment]:
+        state = self.draft.state
+        if want.only is not None:
+            deployment = state.deployments.get(want.only)
+            choice = [deployment] if deployment and want.model not in state.banned else []
+        else:
+            choice = self.draft.open.get(want.model, [])
+        result: list[Deployment] = []
+        for deployment in choice:
+            book = state.books.get(deployment.key)
+            if (book is None or self.draft.now >= book.not_before) and self.draft.up(
+                deployment.node
+            ):
+                result.append(deployment)
+        return result
 
-def _deployments(draft: Draft, want: Want) -> list[Deployment]:
-    state = draft.state
-    if want.only is not None:
-        deployment = state.deployments.get(want.only)
-        choice = [deployment] if deployment and want.model not in state.banned else []
-    else:
-        choice = draft.open.get(want.model, [])
-    result: list[Deployment] = []
-    for deployment in choice:
-        book = state.books.get(deployment.key)
-        if (book is None or draft.now >= book.not_before) and draft.up(deployment.node):
-            result.append(deployment)
-    return result
-
-
-def _options(draft: Draft, want: Want, deployment: Deployment) -> list[Option]:
-    asleep: Instance | None = None
-    for instance in draft.by_model.get(deployment.model, ()):
-        if instance.deployment != deployment.key:
-            continue
-        if instance.phase is Phase.ASLEEP and instance.id not in draft.moved:
-            asleep = instance
-        elif instance.phase in GOING or instance.phase is Phase.DRAINING:
-            return []  # it has to be gone before it can come back
-    if asleep is not None and not _stale(draft, asleep, deployment):
-        option = _wake(draft, want, deployment, asleep)
+    def _options(self, want: Want, deployment: Deployment) -> list[Option]:
+        asleep: Instance | None = None
+        for instance in self.draft.by_model.get(deployment.model, ()):
+            if instance.deployment != deployment.key:
+                continue
+            if instance.phase is Phase.ASLEEP and instance.id not in self.draft.moved:
+                asleep = instance
+            elif instance.phase in GOING or instance.phase in (Phase.DRAINING, Phase.READY):
+                return []  # it has to be gone before it can come back
+        if asleep is not None and not _stale(self.draft, asleep, deployment):
+            option = self._wake(want, deployment, asleep)
+            return [option] if option is not None else []
+        if asleep is not None:
+            return []
+        option = self._start(want, deployment)
         return [option] if option is not None else []
-    if asleep is not None:
-        return []
-    option = _start(draft, want, deployment)
-    return [option] if option is not None else []
+
+    def _wake(self, want: Want, deployment: Deployment, asleep: Instance) -> Option | None:
+        state = self.draft.state
+        if any(card not in self.draft.free for card in asleep.cards):
+            return None
+        mib = max(needs(state, deployment, state.cards[c]).mib for c in asleep.cards)
+        mib = max(mib, asleep.charge_mib)
+        option = Option(
+            deployment,
+            asleep.cards,
+            mib,
+            mib - asleep.charge_mib,
+            max(0, deployment.ram_mib - asleep.ram_mib),
+            wake_s(state, deployment),
+            asleep,
+        )
+        for card in asleep.cards:
+            own = state.cards[card].remnants.get(asleep.id)
+            back = own.mib if own is not None else 0
+            found = self.victims.pick(want, deployment, card, option.delta - back, own_pending=back)
+            if found is None or not _take(option, found):
+                return None
+        return option if self._host(want, option) else None
+
+    def _start(self, want: Want, deployment: Deployment) -> Option | None:
+        state = self.draft.state
+        ways: list[tuple[tuple[int, float, int], str, int, Found]] = []
+        for card in state.cards.values():
+            if card.node != deployment.node or card.id not in self.draft.free:
+                continue
+            if deployment.cards and card.id not in deployment.cards:
+                continue
+            if want.head is not None and not allows(want.head, card):
+                continue
+            need = needs(state, deployment, card)
+            # Alone on a card it is charged all of it: nobody knows yet what it takes.
+            mib = max(need.mib, self.draft.free[card.id]) if need.alone else need.mib
+            found = self.victims.pick(want, deployment, card.id, need.mib, alone=need.alone)
+            if found is not None:
+                ways.append(((found[0], found[1], self.draft.free[card.id]), card.id, mib, found))
+        if len(ways) < deployment.cards_needed:
+            return None
+        ways.sort(key=lambda way: way[0])
+        chosen = ways[: deployment.cards_needed]
+        mib = max(way[2] for way in chosen)
+        cards = tuple(way[1] for way in chosen)
+        seconds = start_s(state, deployment)
+        option = Option(deployment, cards, mib, mib, deployment.ram_mib, seconds)
+        for way in chosen:
+            _take(option, way[3])
+        return option if self._host(want, option) else None
+
+    def _host(self, want: Want, option: Option) -> bool:
+        """The same for the host's memory."""
+        found = self.victims.pick_for_host(want, option.deployment, option.ram, option.picks)
+        return found is not None and _take(option, found)
+
+    def _bring_up(self, want: Want, option: Option) -> None:
+        model = option.deployment.model
+        who = _who(self.draft, want)
+        if option.asleep is not None:
+            why = f"{who}; {model} sleeps and wakes in about {option.seconds:.1f} s"
+            self.draft.wake(option.deployment, option.asleep, option.mib, option.ram, why)
+            return
+        room = ", ".join(f"{self.draft.free[card]} MiB" for card in option.cards)
+        why = f"{who}; {option.mib} of {room} free are charged, and a start takes about {option.seconds:.0f} s"
+        self.draft.start(option.deployment, option.cards, option.mib, why)
+
+    def _send(self, want: Want, victim: Pick, worth: str) -> None:
+        instance = victim.instance
+        model = instance.deployment[1]
+        if self.draft.busy(instance):
+            why = (
+                f"{_who(self.draft, want)}; {worth}; {model} finishes what runs and then makes room"
+            )
+            self.draft.hold(instance, want.model, why)
+            if want.head is not None:
+                after = self.draft.state.policy.classes[want.head.service_class].preempt_after_s
+                if after is not None and self.draft.now - want.head.arrived >= after:
+                    preempt_one(self.draft, instance, want.head)
+            return
+        if not victim.stop and not self.draft.can_sleep(instance) and self._stage(want, instance):
+            return
+        stop = victim.stop or not self.draft.can_sleep(instance)
+        how = "ends" if stop else "goes to sleep"
+        self.draft.send_away(
+            instance, f"{_who(self.draft, want)}; {worth}; {model} {how} for it", stop
+        )
+
+    def _stage(self, want: Want, instance: Instance) -> bool:
+        """The host has no room for its weights: what was asleep for longer ends, if there is time to wait for that."""
+        deployment = self.draft.state.deployments[instance.deployment]
+        if want.head is not None:
+            slo = self.draft.state.policy.classes[want.head.service_class].slo_s
+            if slo < 3 * (deployment.stop_s + deployment.sleep_s):
+                return False
+        oldest = self.victims.older_asleep(instance, want)
+        if oldest is None:
+            return False
+        why = f"the host has no room for the weights of {deployment.model}, which was used later"
+        for asleep in oldest:
+            self.draft.send_away(asleep, why, True)
+        return True
+
+    def for_memory(self, want: Want, request: Request) -> None:
+        """Bare memory for a lease: on the card that has it, else on the one where it costs least."""
+        state = self.draft.state
+        ways: list[tuple[tuple[int, float, int], str, list[Pick]]] = []
+        for card in state.cards.values():
+            if card.id not in self.draft.free or not allows(request, card):
+                continue
+            found = self.victims.pick(want, None, card.id, request.lease_mib)
+            if found is not None:
+                ways.append(((found[0], found[1], self.draft.free[card.id]), card.id, found[2]))
+        if not ways:
+            return
+        (when, cost, free), card_id, picks = min(ways, key=lambda way: way[0])
+        if when == NOW:
+            why = f"{request.lease_mib} of {free} MiB free on card {state.cards[card_id].index}"
+            self.draft.grant_memory(request, state.cards[card_id], why)
+            return
+        if when == AFTER:
+            worth = want.worth(self.draft, cost)
+            if worth is None:
+                return
+            for victim in picks:
+                self._send(want, victim, worth)
+        self.draft.free[card_id] -= request.lease_mib
 
 
 def _stale(draft: Draft, instance: Instance, deployment: Deployment) -> bool:
     return bool(instance.fingerprint) and instance.fingerprint != deployment.fingerprint
 
 
-def _wake(draft: Draft, want: Want, deployment: Deployment, asleep: Instance) -> Option | None:
-    state = draft.state
-    if any(card not in draft.free for card in asleep.cards):
-        return None
-    mib = max(needs(state, deployment, state.cards[c]).mib for c in asleep.cards)
-    mib = max(mib, asleep.charge_mib)
-    option = Option(
-        deployment,
-        asleep.cards,
-        mib,
-        mib - asleep.charge_mib,
-        max(0, deployment.ram_mib - asleep.ram_mib),
-        wake_s(state, deployment),
-        asleep,
-    )
-    for card in asleep.cards:
-        own = state.cards[card].remnants.get(asleep.id)
-        back = own.mib if own is not None else 0
-        found = pick(draft, want, deployment, card, option.delta - back, False, back)
-        if found is None or not _take(option, found):
-            return None
-    return option if _host(draft, want, option) else None
-
-
-def _start(draft: Draft, want: Want, deployment: Deployment) -> Option | None:
-    state = draft.state
-    ways: list[tuple[tuple[int, float, int], str, int, tuple[int, float, list[Pick]]]] = []
-    for card in state.cards.values():
-        if card.node != deployment.node or card.id not in draft.free:
-            continue
-        if deployment.cards and card.id not in deployment.cards:
-            continue
-        if want.head is not None and not allows(want.head, card):
-            continue
-        need = needs(state, deployment, card)
-        # Alone on a card it is charged all of it: nobody knows yet what it takes.
-        mib = max(need.mib, draft.free[card.id]) if need.alone else need.mib
-        found = pick(draft, want, deployment, card.id, need.mib, need.alone, 0)
-        if found is not None:
-            ways.append(((found[0], found[1], draft.free[card.id]), card.id, mib, found))
-    if len(ways) < deployment.cards_needed:
-        return None
-    ways.sort(key=lambda way: way[0])
-    chosen = ways[: deployment.cards_needed]
-    mib = max(way[2] for way in chosen)
-    cards = tuple(way[1] for way in chosen)
-    seconds = start_s(state, deployment)
-    option = Option(deployment, cards, mib, mib, deployment.ram_mib, seconds)
-    for way in chosen:
-        _take(option, way[3])
-    return option if _host(draft, want, option) else None
-
-
-def _take(option: Option, found: tuple[int, float, list[Pick]]) -> bool:
+def _take(option: Option, found: Found) -> bool:
     when, cost, picks = found
     option.when = max(option.when, when)
     option.cost += cost
     known = {p.instance.id for p in option.picks}
     option.picks.extend(p for p in picks if p.instance.id not in known)
     return True
-
-
-def _host(draft: Draft, want: Want, option: Option) -> bool:
-    """The same for the host's memory."""
-    found = pick_for_host(draft, want, option.deployment, option.ram, option.picks)
-    return found is not None and _take(option, found)
-
-
-def _bring_up(draft: Draft, want: Want, option: Option) -> None:
-    model = option.deployment.model
-    who = _who(draft, want)
-    if option.asleep is not None:
-        why = f"{who}; {model} sleeps and wakes in about {option.seconds:.1f} s"
-        draft.wake(option.deployment, option.asleep, option.mib, option.ram, why)
-        return
-    room = ", ".join(f"{draft.free[card]} MiB" for card in option.cards)
-    why = f"{who}; {option.mib} of {room} free are charged, and a start takes about {option.seconds:.0f} s"
-    draft.start(option.deployment, option.cards, option.mib, why)
 
 
 def _who(draft: Draft, want: Want) -> str:
@@ -228,63 +312,3 @@ def _who(draft: Draft, want: Want) -> str:
         f"{waiting} wait{'s' if waiting == 1 else ''} for {want.model or 'memory'}, the first of class "
         f"{want.head.service_class.value} for {draft.now - want.head.arrived:.1f} s"
     )
-
-
-def _send(draft: Draft, want: Want, victim: Pick, worth: str) -> None:
-    instance = victim.instance
-    model = instance.deployment[1]
-    if draft.busy(instance):
-        why = f"{_who(draft, want)}; {worth}; {model} finishes what runs and then makes room"
-        draft.hold(instance, want.model, why)
-        if want.head is not None:
-            after = draft.state.policy.classes[want.head.service_class].preempt_after_s
-            if after is not None and draft.now - want.head.arrived >= after:
-                preempt_one(draft, instance, want.head)
-        return
-    if not victim.stop and not draft.can_sleep(instance) and _stage(draft, want, instance):
-        return
-    stop = victim.stop or not draft.can_sleep(instance)
-    how = "ends" if stop else "goes to sleep"
-    draft.send_away(instance, f"{_who(draft, want)}; {worth}; {model} {how} for it", stop)
-
-
-def _stage(draft: Draft, want: Want, instance: Instance) -> bool:
-    """The host has no room for its weights: what was asleep for longer ends, if there is time to wait for that."""
-    deployment = draft.state.deployments[instance.deployment]
-    if want.head is not None:
-        slo = draft.state.policy.classes[want.head.service_class].slo_s
-        if slo < 3 * (deployment.stop_s + deployment.sleep_s):
-            return False
-    oldest = older_asleep(draft, instance, want)
-    if oldest is None:
-        return False
-    why = f"the host has no room for the weights of {deployment.model}, which was used later"
-    for asleep in oldest:
-        draft.send_away(asleep, why, True)
-    return True
-
-
-def _room_for_memory(draft: Draft, want: Want, request: Request) -> None:
-    """Bare memory for a lease: on the card that has it, else on the one where it costs least."""
-    state = draft.state
-    ways: list[tuple[tuple[int, float, int], str, list[Pick]]] = []
-    for card in state.cards.values():
-        if card.id not in draft.free or not allows(request, card):
-            continue
-        found = pick(draft, want, None, card.id, request.lease_mib, False, 0)
-        if found is not None:
-            ways.append(((found[0], found[1], draft.free[card.id]), card.id, found[2]))
-    if not ways:
-        return
-    (when, cost, free), card_id, picks = min(ways, key=lambda way: way[0])
-    if when == NOW:
-        why = f"{request.lease_mib} of {free} MiB free on card {state.cards[card_id].index}"
-        draft.grant_memory(request, state.cards[card_id], why)
-        return
-    if when == AFTER:
-        worth = want.worth(draft, cost)
-        if worth is None:
-            return
-        for victim in picks:
-            _send(draft, want, victim, worth)
-    draft.free[card_id] -= request.lease_mib

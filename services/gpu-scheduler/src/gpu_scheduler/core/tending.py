@@ -6,7 +6,7 @@ from gpu_scheduler.core.actions import Drain
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.ledger import needs
 from gpu_scheduler.core.model import Deployment, Instance, Phase
-from gpu_scheduler.core.victims import may_go
+from gpu_scheduler.core.victims import idles
 
 
 def carry_on(draft: Draft) -> None:
@@ -85,14 +85,14 @@ def make_way_and_rest(draft: Draft) -> None:
         idle = [
             i
             for i in draft.on_card[card.id]
-            if i.phase is Phase.READY and may_go(draft, i, None) and not _asked_for(draft, i)
+            if i.phase is Phase.READY and idles(draft, i) and not _asked_for(draft, i)
         ]
         if idle:
             victim = min(idle, key=lambda i: (i.last_used, i.id))
             why = f"others use so much of card {card.index} that {-draft.free[card.id]} MiB are missing"
             draft.send_away(victim, why, not draft.can_sleep(victim))
     for instance in draft.state.instances.values():
-        if instance.phase in (Phase.READY, Phase.ASLEEP) and may_go(draft, instance, None):
+        if idles(draft, instance):
             _rest(draft, instance)
     load_pins(draft)
 

@@ -10,21 +10,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_scheduler.core.draft import Draft
-from gpu_scheduler.core.ledger import (
-    RESIDENT,
-    reload_s,
-    start_s,
-    wake_s,
-    work_s,
-)
+from gpu_scheduler.core.ledger import RESIDENT, reload_s, start_s, wake_s, work_s
 from gpu_scheduler.core.model import Deployment, DeploymentKey, Instance, Phase, Request
 from gpu_scheduler.core.waiting import Line, next_use_weight
 
 UNSERVED_S = (
     10.0  # what was loaded for somebody stays until it has been used, if that takes no longer
 )
-Found = tuple[int, float, "list[Pick]"]  # NOW, SOON or AFTER; what it costs; who goes
-NOW, SOON, AFTER = 0, 1, 2
+NOW, SOON, AFTER = 0, 1, 2  # the room is there; it is on its way; somebody has to go for it
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Candidate:
+    """An instance that could go, and what is the same about it whoever wants its room."""
+
+    instance: Instance
+    deployment: Deployment | None
+    knows_sleep: bool
+    seconds: (
+        float  # to bring it back from sleep (or, asleep, what a start takes longer than a wake)
+    )
+    seconds_stopped: float
+    next_weight: float
+    line: Line | None
+    stays_s: float  # how long it is to have been resident, times the class's factor
+    busy_s: float  # how long what runs probably takes
+
+    def gain(self, stop: bool, old_remnant_mib: int) -> int:
+        """What it gives back on each of its cards."""
+        if self.instance.phase is Phase.ASLEEP:
+            return self.instance.charge_mib + old_remnant_mib
+        keeps = self.deployment.asleep_mib if self.deployment and not stop else 0
+        return max(0, self.instance.charge_mib - keeps)
+
+    def cost(self, stop: bool, want: Want) -> float:
+        """Weighted seconds: its reload for whoever asks for it next, and for all who wait for it now."""
+        if self.instance.held_for is not None and self.instance.held_for == want.model:
+            return 0.0  # chosen before: choosing another now would have both stand still
+        seconds = self.seconds_stopped if stop else self.seconds
+        cost = seconds * self.next_weight + self.busy_s
+        if self.line is not None:
+            cost += self.line.weight * (seconds + want.load_s)
+        return cost
 
 
 @dataclass(frozen=True)
@@ -37,7 +65,7 @@ class Pick:
 
 @dataclass
 class Want:
-    """A model (or bare memory) that is to be brought in."""
+    """A model (or bare memory) that is to be brought in. `factor` is its class's `dwell_factor`."""
 
     model: str
     due: float
@@ -46,6 +74,8 @@ class Want:
     head: Request | None = None
     request: Request | None = None  # bare memory
     only: DeploymentKey | None = None  # the owner's order
+    factor: float = 0.0
+    load_s: float = 0.0
 
     def pressing(self, draft: Draft) -> bool:
         """Whether somebody's patience is over."""
@@ -66,35 +96,226 @@ class Want:
         return None
 
 
-def pick(
-    draft: Draft,
-    want: Want,
-    deployment: Deployment | None,
-    card_id: str,
-    mib: int,
-    alone: bool,
-    own_pending: int,
-) -> Found | None:
-    """Who has to go so that `mib` are free on a card; None when nobody's going would do."""
-    group = _group(draft, deployment)
-    if group is None:
+Found = tuple[int, float, list[Pick]]  # NOW, SOON or AFTER; what it costs; who goes
+
+
+class Victims:
+    """Chooses who goes. Made once per plan, when all places have been granted."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self._known: dict[str, Candidate | None] = {}
+        self._on_card: dict[str, list[Candidate]] = {}
+
+    def pick(
+        self,
+        want: Want,
+        deployment: Deployment | None,
+        card_id: str,
+        mib: int,
+        *,
+        alone: bool = False,
+        own_pending: int = 0,
+    ) -> Found | None:
+        """Who has to go so that `mib` are free on a card; None when nobody's going would do."""
+        draft = self.draft
+        group = _group(draft, deployment)
+        if group is None:
+            return None
+        members, group_going = group
+        if alone:
+            members = members + [i for i in draft.on_card[card_id] if i.phase in RESIDENT]
+        must = {i.id: i for i in members if i.id not in draft.moved}
+        free, pending = draft.free[card_id], draft.pending[card_id] - own_pending
+        if not must:
+            if mib <= free:
+                waiting = group_going or (alone and _others_going(draft, card_id))
+                return (SOON if waiting else NOW, 0.0, [])
+            if mib <= free + pending:
+                return (SOON, 0.0, [])
+        forced: list[Candidate] = []
+        for instance in must.values():
+            candidate = self.candidate(instance)
+            if candidate is None or not self.may_go(candidate, want):
+                return None
+            forced.append(candidate)
+        choice = [
+            c
+            for c in self._candidates(card_id)
+            if c.instance.id not in must and self.may_go(c, want)
+        ]
+        short = mib - free - pending
+        for stop in (False, True):
+            found = self._enough(want, card_id, short, forced, choice, stop)
+            if found is not None:
+                return found
         return None
-    members, group_going = group
-    residents = [i for i in draft.on_card.get(card_id, ()) if i.phase in RESIDENT] if alone else []
-    free, pending = draft.free[card_id], draft.pending[card_id] - own_pending
-    must = {i.id: i for i in (*members, *residents) if i.id not in draft.moved}
-    if any(not may_go(draft, i, want) for i in must.values()):
-        return None
-    if mib <= free and not must:
-        waiting = group_going or (alone and _others_going(draft, card_id))
-        return (SOON if waiting else NOW, 0.0, [])
-    if mib <= free + pending and not must:
-        return (SOON, 0.0, [])
-    for stop in (False, True):
-        picks = _enough(draft, want, card_id, mib - free - pending, list(must.values()), stop)
-        if picks is not None:
-            return (AFTER, sum(_cost(draft, p, want) for p in picks), picks)
-    return None
+
+    def _enough(
+        self,
+        want: Want,
+        card_id: str,
+        short: int,
+        forced: list[Candidate],
+        choice: list[Candidate],
+        stop: bool,
+    ) -> Found | None:
+        """The cheapest that give back enough: those that must go, then by cost, and none that is not needed."""
+        picks: list[Pick] = []
+        total = 0.0
+        for candidate in forced:
+            how = stop or not self.may_sleep(candidate, want)
+            picks.append(Pick(candidate.instance, how))
+            if card_id in candidate.instance.cards:
+                short -= candidate.gain(how, 0)
+            total += candidate.cost(how, want)
+        priced: list[tuple[float, float, str, int, Pick]] = []
+        for candidate in choice:
+            instance = candidate.instance
+            asleep = instance.phase is Phase.ASLEEP
+            how = stop or asleep or not self.may_sleep(candidate, want)
+            gain = candidate.gain(how, self._old_remnant(instance, card_id) if asleep else 0)
+            if gain > 0:
+                price = candidate.cost(how and not asleep, want)
+                priced.append((price, instance.last_used, instance.id, gain, Pick(instance, how)))
+        if short > sum(entry[3] for entry in priced):
+            return None
+        priced.sort(key=lambda entry: entry[:3])
+        chosen = _cheapest(priced, short)
+        picks.extend(entry[4] for entry in chosen)
+        return (AFTER, total + sum(entry[0] for entry in chosen), picks)
+
+    def _old_remnant(self, instance: Instance, card_id: str) -> int:
+        """What it has kept for so long, though it sleeps, that only its end gives it back."""
+        remnant = self.draft.state.cards[card_id].remnants.get(instance.id)
+        if remnant is None:
+            return 0
+        old = self.draft.now - remnant.since > self.draft.state.policy.remnant_timeout_s
+        return remnant.mib if old else 0
+
+    def _candidates(self, card_id: str) -> list[Candidate]:
+        known = self._on_card.get(card_id)
+        if known is None:
+            made = (self.candidate(i) for i in self.draft.on_card.get(card_id, ()))
+            known = self._on_card[card_id] = [c for c in made if c is not None]
+        return known
+
+    def candidate(self, instance: Instance) -> Candidate | None:
+        """What an instance would cost; None if it goes for nobody."""
+        if instance.id not in self._known:
+            self._known[instance.id] = _candidate(self.draft, instance)
+        return self._known[instance.id]
+
+    def may_go(self, candidate: Candidate, want: Want) -> bool:
+        """Whether it goes for this one: it is less urgent, and has been worth its loading."""
+        instance, now = candidate.instance, self.draft.now
+        if instance.id in self.draft.moved or instance.deployment[1] == want.model:
+            return False
+        if candidate.line is not None and candidate.line.due <= want.due:
+            return False
+        if instance.phase is Phase.ASLEEP or want.line is None or candidate.deployment is None:
+            return True
+        since = instance.resident_since
+        since = instance.since if since is None else since
+        if instance.grants == 0 and candidate.line is not None:
+            return now >= since + UNSERVED_S
+        return now >= since + want.factor * candidate.stays_s
+
+    def may_sleep(self, candidate: Candidate, want: Want) -> bool:
+        """Whether it can sleep, at once or once others that are asleep have ended."""
+        if not candidate.knows_sleep:
+            return False
+        instance = candidate.instance
+        return self.draft.can_sleep(instance) or self.older_asleep(instance, want) is not None
+
+    def older_asleep(self, instance: Instance, want: Want) -> list[Instance] | None:
+        """Who sleeps, was used before it and can end so that its weights fit the host; None if that is not enough."""
+        draft = self.draft
+        deployment = draft.state.deployments[instance.deployment]
+        node = deployment.node
+        short = deployment.asleep_ram_mib - instance.ram_mib
+        short -= draft.ram_free[node] + draft.ram_pending[node]
+        asleep = [
+            i
+            for i in draft.state.instances.values()
+            if i.phase is Phase.ASLEEP
+            and i.deployment[0] == node
+            and i.last_used < instance.last_used
+            and i.ram_mib > 0
+            and i.deployment[1] not in draft.lines
+            and (c := self.candidate(i)) is not None
+            and self.may_go(c, want)
+        ]
+        found: list[Instance] = []
+        for sleeper in sorted(asleep, key=lambda i: (i.last_used, i.id)):
+            if short <= 0:
+                break
+            found.append(sleeper)
+            short -= sleeper.ram_mib
+        return found if short <= 0 else None
+
+    def pick_for_host(
+        self, want: Want, deployment: Deployment, ram: int, picks: list[Pick]
+    ) -> Found | None:
+        """Who has to end so that a host has room: those asleep for longest first, then what idles."""
+        draft, node = self.draft, deployment.node
+        short = ram - draft.ram_free[node]
+        if ram <= 0 or short <= 0:
+            return (NOW, 0.0, [])
+        short -= draft.ram_pending[node]
+        if short <= 0:
+            return (SOON, 0.0, [])
+        known = {p.instance.id for p in picks}
+        short -= sum(p.instance.ram_mib for p in picks if p.stop)
+        choice = [
+            c
+            for i in draft.state.instances.values()
+            if i.deployment[0] == node
+            and i.deployment != deployment.key
+            and i.id not in known
+            and (c := self.candidate(i)) is not None
+            and self.may_go(c, want)
+        ]
+        choice.sort(
+            key=lambda c: (
+                c.instance.phase is not Phase.ASLEEP,
+                c.instance.last_used,
+                c.instance.id,
+            )
+        )
+        found: list[Pick] = []
+        cost = 0.0
+        for candidate in choice:
+            if short <= 0:
+                break
+            if candidate.instance.ram_mib > 0:
+                found.append(Pick(candidate.instance, True))
+                cost += candidate.cost(candidate.instance.phase is not Phase.ASLEEP, want)
+                short -= candidate.instance.ram_mib
+        return (AFTER, cost, found) if short <= 0 else None
+
+
+Priced = list[tuple[float, float, str, int, Pick]]
+
+
+def _cheapest(priced: Priced, short: int) -> Priced:
+    """Of those that are enough together, by price: greedily, less what the dearer make needless; or one alone."""
+    if short <= 0:
+        return []
+    single = next((entry for entry in priced if entry[3] >= short), None)
+    chosen: Priced = []
+    for entry in priced:
+        chosen.append(entry)
+        short -= entry[3]
+        if short <= 0:
+            break
+    for entry in sorted(chosen, key=lambda entry: -entry[0]):
+        if short + entry[3] <= 0:
+            chosen.remove(entry)
+            short += entry[3]
+    if single is not None and single[0] <= sum(entry[0] for entry in chosen):
+        return [single]
+    return chosen
 
 
 def _others_going(draft: Draft, card_id: str) -> bool:
@@ -124,194 +345,42 @@ def _group(draft: Draft, deployment: Deployment | None) -> tuple[list[Instance],
     return members, going
 
 
-def _enough(
-    draft: Draft, want: Want, card_id: str, short: int, must: list[Instance], stop: bool
-) -> list[Pick] | None:
-    """The cheapest that give back enough together: those that must go, then by cost, and none that is not needed."""
-    picks = [Pick(i, stop or not _may_sleep(draft, i, want)) for i in must]
-    short -= sum(_gain(draft, p, card_id) for p in picks)
-    known = {i.id for i in must}
-    choice = [
-        Pick(i, stop or i.phase is Phase.ASLEEP or not _may_sleep(draft, i, want))
-        for i in draft.on_card.get(card_id, ())
-        if i.id not in known and may_go(draft, i, want)
-    ]
-    priced = sorted(
-        ((_cost(draft, p, want), p.instance.last_used, p.instance.id, p) for p in choice),
-        key=lambda entry: entry[:3],
-    )
-    single = next((e for e in priced if short > 0 and _gain(draft, e[3], card_id) >= short), None)
-    chosen: list[tuple[float, Pick]] = []
-    for cost, _, _, candidate in priced:
-        if short <= 0:
-            break
-        gain = _gain(draft, candidate, card_id)
-        if gain > 0:
-            chosen.append((cost, candidate))
-            short -= gain
-    if short > 0:
-        return None
-    if single is not None and single[0] <= sum(cost for cost, _ in chosen):
-        return [*picks, single[3]]
-    for entry in sorted(
-        chosen, key=lambda e: -e[0]
-    ):  # the dearest that the others make needless stay
-        gain = _gain(draft, entry[1], card_id)
-        if short + gain <= 0:
-            chosen.remove(entry)
-            short += gain
-    return [*picks, *(candidate for _, candidate in chosen)]
-
-
-def _may_sleep(draft: Draft, instance: Instance, want: Want) -> bool:
-    """Whether it can sleep, at once or once others that are asleep have ended."""
-    if draft.can_sleep(instance):
-        return True
-    return draft.knows_sleep(instance) and older_asleep(draft, instance, want) is not None
-
-
-def older_asleep(draft: Draft, instance: Instance, want: Want) -> list[Instance] | None:
-    """Who sleeps, was used before it and can end so that its weights fit into the host's memory; None if that is not enough."""
-    deployment = draft.state.deployments[instance.deployment]
-    node = deployment.node
-    short = deployment.asleep_ram_mib - instance.ram_mib
-    short -= draft.ram_free[node] + draft.ram_pending[node]
-    found: list[Instance] = []
-    asleep = [
-        i
-        for i in draft.state.instances.values()
-        if i.deployment[0] == node
-        and i.phase is Phase.ASLEEP
-        and i.last_used < instance.last_used
-        and i.ram_mib > 0
-        and i.deployment[1] not in draft.lines
-        and may_go(draft, i, want)
-    ]
-    for candidate in sorted(asleep, key=lambda i: (i.last_used, i.id)):
-        if short <= 0:
-            break
-        found.append(candidate)
-        short -= candidate.ram_mib
-    return found if short <= 0 else None
-
-
-def _gain(draft: Draft, victim: Pick, card_id: str) -> int:
-    """What it gives back on a card."""
-    instance = victim.instance
-    deployment = draft.state.deployments.get(instance.deployment)
-    keeps = deployment.asleep_mib if deployment and not victim.stop else 0
-    gain = max(0, instance.charge_mib - keeps)
-    if instance.phase is Phase.ASLEEP:
-        card = draft.state.cards[card_id]
-        remnant = card.remnants.get(instance.id)
-        old = remnant is not None and draft.now - remnant.since > (
-            draft.state.policy.remnant_timeout_s
-        )
-        gain += remnant.mib if remnant is not None and old else 0
-    return gain
-
-
-def _cost(draft: Draft, victim: Pick, want: Want) -> float:
-    """Weighted seconds: its reload for whoever asks for it next, and for all who wait for it now."""
-    instance = victim.instance
+def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
     state = draft.state
-    if instance.held_for is not None and instance.held_for == want.model:
-        return 0.0  # chosen before: choosing another now would have both stand still
     deployment = state.deployments.get(instance.deployment)
+    if instance.phase not in (Phase.READY, Phase.ASLEEP) or not draft.up(instance.deployment[0]):
+        return None
     if deployment is None:
-        return 0.0
+        return Candidate(instance, None, False, 0.0, 0.0, 0.0, None, 0.0, 0.0)
+    asleep = instance.phase is Phase.ASLEEP
+    if not asleep:
+        if draft.pinned(deployment) or (
+            instance.unclaimed and draft.now < instance.unclaimed_until
+        ):
+            return None
+        if any(state.requests[r].lease for r in instance.running if r in state.requests):
+            return None  # whoever holds it keeps it; nobody is made to wait for that
     start, wake = start_s(state, deployment), wake_s(state, deployment)
-    if instance.phase is Phase.ASLEEP:
-        seconds = max(0.0, start - wake)
-    else:
-        seconds = start if victim.stop else wake
-    cost = seconds * next_use_weight(state, deployment.model, draft.now)
-    line = draft.lines.get(deployment.model)
-    if line is not None:
-        cost += line.weight * (seconds + (_load_s(draft, want)))
-    if instance.running:
-        cost += work_s(state, deployment)
-    return cost
+    knows = not asleep and draft.knows_sleep(instance)
+    return Candidate(
+        instance,
+        deployment,
+        knows,
+        max(0.0, start - wake) if asleep else wake if knows else start,
+        start,
+        next_use_weight(state, deployment.model, draft.now),
+        draft.lines.get(deployment.model),
+        max(deployment.min_dwell_s, reload_s(state, instance.deployment)),
+        work_s(state, deployment) if draft.busy(instance) else 0.0,
+    )
 
 
-def _load_s(draft: Draft, want: Want) -> float:
-    deployments = draft.deployments.get(want.model)
-    return reload_s(draft.state, deployments[0].key) if deployments else 0.0
-
-
-def may_go(draft: Draft, instance: Instance, want: Want | None) -> bool:
-    """Whether an instance may be sent away for somebody (None: because nobody needs it)."""
-    state, now = draft.state, draft.now
-    deployment = state.deployments.get(instance.deployment)
+def idles(draft: Draft, instance: Instance) -> bool:
+    """Whether nothing runs on it and nothing is done with it, so that it may be sent away though nobody needs its room."""
     if instance.phase not in (Phase.READY, Phase.ASLEEP) or instance.id in draft.moved:
         return False
-    if not draft.up(instance.deployment[0]):
+    if instance.running or draft.taken.get(instance.id):
         return False
-    if deployment is None:
-        return True
-    if draft.pinned(deployment) and instance.phase is Phase.READY:
+    if instance.unclaimed and draft.now < instance.unclaimed_until:
         return False
-    if instance.unclaimed and now < instance.unclaimed_until:
-        return False
-    busy = draft.busy(instance)
-    if want is None:
-        return not busy
-    if want.model == deployment.model:
-        return False
-    line = draft.lines.get(deployment.model)
-    if line is not None and line.due <= want.due and instance.phase is Phase.READY:
-        return False
-    if instance.phase is Phase.ASLEEP:
-        return line is None or line.due > want.due
-    if busy and any(state.requests[r].lease for r in instance.running if r in state.requests):
-        return False  # whoever holds it keeps it; nobody else is made to wait for that
-    return want.line is None or _worth_keeping_until(draft, instance, deployment, want) <= now
-
-
-def _worth_keeping_until(
-    draft: Draft, instance: Instance, deployment: Deployment, want: Want
-) -> float:
-    """Until when a resident stays for this class: used at least once, and for as long as its reload is worth."""
-    since = instance.resident_since if instance.resident_since is not None else instance.since
-    if instance.grants == 0 and deployment.model in draft.lines:
-        return since + UNSERVED_S
-    kind = want.head.service_class if want.head is not None else None
-    factor = draft.state.policy.classes[kind].dwell_factor if kind is not None else 0.0
-    return since + factor * max(deployment.min_dwell_s, reload_s(draft.state, instance.deployment))
-
-
-def pick_for_host(
-    draft: Draft, want: Want, deployment: Deployment, ram: int, picks: list[Pick]
-) -> Found | None:
-    """Who has to end so that a host has room: those asleep for longest first, then what idles."""
-    node = deployment.node
-    short = ram - draft.ram_free[node]
-    if ram <= 0 or short <= 0:
-        return (NOW, 0.0, [])
-    if short <= draft.ram_pending[node]:
-        return (SOON, 0.0, [])
-    short -= draft.ram_pending[node]
-    known = {p.instance.id: p for p in picks}
-    for known_pick in picks:
-        if known_pick.stop:
-            short -= known_pick.instance.ram_mib
-    found: list[Pick] = []
-    cost = 0.0
-    choice = [
-        i
-        for i in draft.state.instances.values()
-        if i.deployment[0] == node
-        and i.deployment != deployment.key
-        and i.id not in known
-        and may_go(draft, i, want)
-    ]
-    choice.sort(key=lambda i: (i.phase is not Phase.ASLEEP, i.last_used, i.id))
-    for instance in choice:
-        if short <= 0:
-            break
-        gain = instance.ram_mib
-        if gain > 0:
-            found.append(Pick(instance, True))
-            cost += _cost(draft, found[-1], want)
-            short -= gain
-    return (AFTER, cost, found) if short <= 0 else None
+    return draft.up(instance.deployment[0])

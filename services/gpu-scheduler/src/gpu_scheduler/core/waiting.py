@@ -8,7 +8,7 @@ starves. A caller who had more than its share stands back by at most `fairness_c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpu_scheduler.core.model import Demand, Doom, Policy, Request, State
 
@@ -36,6 +36,12 @@ def enqueue(state: State, request: Request) -> None:
         request.expires_at = min(request.expires_at, request.deadline)
     state.requests[request.id] = request
     state.queue.setdefault(request.model, {})[request.id] = request
+    weight, arrivals = state.queue_sums.get(request.model, (0.0, 0.0))
+    state.queue_sums[request.model] = (
+        weight + request.weight,
+        arrivals + request.weight * request.arrived,
+    )
+    state.expiry_floor = min(state.expiry_floor, request.expires_at)
     state.queued_by_class[request.service_class] += 1
     state.queued_by_caller[request.caller] += 1
 
@@ -45,8 +51,21 @@ def dequeue(state: State, request: Request) -> None:
     line = state.queue.get(request.model)
     if line is None or line.pop(request.id, None) is None:
         return
-    if not line:
+    if line:
+        weight, arrivals = state.queue_sums[request.model]
+        state.queue_sums[request.model] = (
+            weight - request.weight,
+            arrivals - request.weight * request.arrived,
+        )
+    else:  # and with it what rounding has left of its sums
         del state.queue[request.model]
+        del state.queue_sums[request.model]
+    state.unconfirmed.discard(request.id)
+    if request.expires_at <= state.expiry_floor:
+        state.expiry_floor = min(
+            (r.expires_at for waiting in state.queue.values() for r in waiting.values()),
+            default=float("inf"),
+        )
     state.queued_by_class[request.service_class] -= 1
     state.queued_by_caller[request.caller] -= 1
     if not state.queued_by_caller[request.caller]:
@@ -144,8 +163,6 @@ class Line:
     pressing_at: float
     weight: float
     waited: float  # weighted seconds of waiting so far
-    taken: int = 0  # granted by this very plan
-    expired: list[Request] = field(default_factory=list[Request])
 
     @property
     def due(self) -> float:
@@ -156,24 +173,42 @@ class Line:
 def lines(state: State, now: float) -> tuple[dict[str, Line], list[Request]]:
     """The queue by model, and those who have waited for too long."""
     back = setbacks(state)
+    if state.doomed or state.unconfirmed or state.expiry_floor <= now:
+        return _lines_of_some(state, now, back)
+    result: dict[str, Line] = {}
+    for model, waiting in state.queue.items():
+        weight, arrivals = state.queue_sums[model]
+        line = _line(model, list(waiting.values()), back)
+        line.weight, line.waited = weight, max(0.0, weight * now - arrivals)
+        result[model] = line
+    return result, []
+
+
+def _line(model: str, waiting: list[Request], back: Mapping[str, float]) -> Line:
+    if back:
+        get = back.get
+        order = [(r.due + get(r.caller, 0.0), r.seq, r) for r in waiting]
+    else:
+        order = [(r.due, r.seq, r) for r in waiting]
+    return Line(model, order, min(order), min([r.pressing_at for r in waiting]), 0.0, 0.0)
+
+
+def _lines_of_some(
+    state: State, now: float, back: Mapping[str, float]
+) -> tuple[dict[str, Line], list[Request]]:
+    """The same when somebody is to be left out: doomed, not asked for again yet, or too late."""
     result: dict[str, Line] = {}
     expired: list[Request] = []
-    doomed = state.doomed
     for model, waiting in state.queue.items():
-        order: list[tuple[float, int, Request]] = []
-        pressing = float("inf")
-        weight = waited = 0.0
+        stay: list[Request] = []
         for request in waiting.values():
-            if request.id in doomed or request.confirm_by is not None:
-                continue
-            if request.expires_at <= now:
+            if request.expires_at <= now and request.id not in state.doomed:
                 expired.append(request)
-                continue
-            order.append((request.due + back.get(request.caller, 0.0), request.seq, request))
-            if request.pressing_at < pressing:
-                pressing = request.pressing_at
-            weight += request.weight
-            waited += request.weight * (now - request.arrived)
-        if order:
-            result[model] = Line(model, order, min(order), pressing, weight, waited)
+            elif request.confirm_by is None and request.id not in state.doomed:
+                stay.append(request)
+        if stay:
+            line = _line(model, stay, back)
+            line.weight = sum(r.weight for r in stay)
+            line.waited = sum(r.weight * (now - r.arrived) for r in stay)
+            result[model] = line
     return result, expired
