@@ -261,7 +261,7 @@ async def outsider() -> AsyncIterator[Outsider]:
 
 
 async def listen(
-    script: Outsider, tls: ssl.SSLContext | None, port: int | None = None
+    script: Any, tls: ssl.SSLContext | None, port: int | None = None
 ) -> AsyncIterator[None]:
     """Serve the script until the test ends."""
     runner = web.AppRunner(script.app(), handler_cancellation=True, shutdown_timeout=0.2)

@@ -56,6 +56,7 @@ class Outgoing:
     body: bytes | Callable[[], AsyncIterator[bytes]] = field(repr=False)
     content_type: str = JSON_TYPE
     accept: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])  # beside the usual ones
 
 
 class Answer(Protocol):

@@ -82,7 +82,8 @@ async def _request_refused(answer: aiohttp.ClientResponse) -> KitError:
         errors.BackendInvalid,
     ):
         return errors.RequestRefused()
-    if kind in ("exceed_context_size_error", "context_length_exceeded"):
+    too_long = kind == "invalid_request_error" and message.startswith("prompt is too long")
+    if too_long or kind in ("exceed_context_size_error", "context_length_exceeded"):
         return errors.PromptTooLong()
     return errors.RequestRefused(f"The model's server refused the request: {message}")
 

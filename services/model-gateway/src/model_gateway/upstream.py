@@ -14,7 +14,8 @@ from model_gateway.call import Call
 from model_gateway.catalogue import Backend
 from model_gateway.endpoint import Answer, Outgoing
 from model_gateway.lane import Lane
-from model_gateway.replies import REQUEST_AT_FAULT, HttpAnswer, refusal, refuse_compressed
+from model_gateway.protocols import protocol_of
+from model_gateway.replies import REQUEST_AT_FAULT, refusal, refuse_compressed
 from model_gateway.ways import Way
 
 CONNECT_TRIES = 3
@@ -45,6 +46,7 @@ class Upstream:
         self._clock = clock
         self._proxy = proxy
         self._api_key = api_key
+        self._protocol = protocol_of(backend)
         # The session's own check where the backend brings no certificate.
         self._tls = backend.tls() or True
 
@@ -68,11 +70,12 @@ class Upstream:
                 )
             try:
                 async with asyncio.timeout(self.backend.answer_seconds):
+                    put = self._protocol.put(way, outgoing)
                     call.sent = True
-                    answer = await self._send(outgoing)
+                    answer = await self._send(put)
                     try:
                         await self._check(answer)
-                        yield HttpAnswer(answer, await answer.content.readany())
+                        yield await self._protocol.read(answer)
                         self.breaker.succeeded()
                     finally:
                         answer.close()
@@ -140,8 +143,8 @@ class Upstream:
             "accept-encoding": "identity",
             "user-agent": "lares",
         }
-        if self._api_key:
-            headers["authorization"] = f"Bearer {self._api_key}"
+        headers.update(self._protocol.headers(self._api_key))
+        headers.update(outgoing.headers)
         if self.backend.in_house:
             # Outside, a trace id would only tell the provider which requests belong together.
             headers[trace.HEADER] = trace.outgoing()
