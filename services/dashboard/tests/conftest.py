@@ -88,6 +88,7 @@ class House:
     orchestrator: Neighbour
     registry: Neighbour
     scheduler: Neighbour
+    models: Neighbour
     forward_auth: Neighbour
     caller_factory: Any
 
@@ -103,7 +104,7 @@ async def house(
 ) -> AsyncIterator[House]:
     # Sessions are asked about sooner than in the house, so that no test waits for seconds.
     monkeypatch.setattr("dashboard.streams.CHECK_SECONDS", 0.05)
-    names = ("memory", "orchestrator", "registry", "scheduler", "forward_auth")
+    names = ("memory", "orchestrator", "registry", "scheduler", "models", "forward_auth")
     neighbours = {name: Neighbour() for name in names}
     servers = []
     for neighbour in neighbours.values():
@@ -121,7 +122,7 @@ async def house(
         state_registry_url=neighbours["registry"].url,
         gpu_scheduler_url=neighbours["scheduler"].url,
         forward_auth_url=neighbours["forward_auth"].url,
-        model_gateway_url="http://127.0.0.1:9",
+        model_gateway_url=neighbours["models"].url,
         streams_per_person_max=2,
         valkey_host="127.0.0.1",
         valkey_port=9,

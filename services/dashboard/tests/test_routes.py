@@ -61,6 +61,13 @@ ROUTES = [
         "GET /v1/history?since=1000&card=gpu-0&limit=360 ",
     ),
     ("GET", "/api/inference/decisions?limit=5", "scheduler", "GET /v1/decisions?limit=5 "),
+    (
+        "GET",
+        "/api/inference/usage?since=2026-05-01&by=day,caller",
+        "models",
+        "GET /v1/usage?since=2026-05-01&by=day%2Ccaller ",
+    ),
+    ("GET", "/api/inference/budgets", "models", "GET /v1/budgets "),
     ("DELETE", "/api/inference/leases/l-1", "scheduler", "DELETE /v1/leases/l-1 "),
 ]
 

@@ -1,7 +1,9 @@
-"""The cards, what runs and waits on them, and what the owner orders: gpu-scheduler's, passed on."""
+"""The cards, what runs and waits on them, what the owner orders, and what it all took: passed on."""
 
+from datetime import date
 from typing import Annotated
 
+from contracts.accounts import BUDGETS_PATH, USAGE_PATH, Budgets, Usage
 from contracts.gpustatus import CardHistory, DecisionList, OrderTaken
 from contracts.scheduling import Order, RequestId, Status
 from fastapi import APIRouter, Path, Query, Response
@@ -56,3 +58,22 @@ async def order(body: Order, _: Person, behind: Behind) -> Response:
 async def release(lease_id: Annotated[RequestId, Path()], _: Person, behind: Behind) -> Response:
     """End a lease, whoever holds it. For the owner."""
     return passed_on(await behind.scheduler.request("DELETE", f"/v1/leases/{lease_id}"))
+
+
+@router.get("/usage", response_model=Usage)
+async def usage(
+    _: Person,
+    behind: Behind,
+    since: date | None = None,
+    until: date | None = None,
+    by: Annotated[str | None, Query(pattern=r"^[a-z_]+(,[a-z_]+){0,4}$")] = None,
+) -> Response:
+    """Return the calls, tokens, seconds and money of the days, by what `by` names. For the owner."""
+    path = with_query(USAGE_PATH, since=since, until=until, by=by)
+    return passed_on(await behind.models.get(path))
+
+
+@router.get("/budgets", response_model=Budgets)
+async def budgets(_: Person, behind: Behind) -> Response:
+    """Return what is used of each budget today, and what is left. For the owner."""
+    return passed_on(await behind.models.get(BUDGETS_PATH))

@@ -10,6 +10,9 @@ export type Lease = Schemas["Lease"];
 export type Agent = Schemas["AgentView"];
 export type Decision = Schemas["Decision"];
 export type Minute = Schemas["CardMinute"];
+export type Usage = Schemas["Usage"];
+export type UsageRow = Schemas["UsageRow"];
+export type BudgetUse = Schemas["BudgetUse"];
 export type Order = Schemas["Order"];
 export type Verb = Order["verb"];
 
@@ -22,3 +25,8 @@ export const decisions = async (before: Date | null) =>
 export const order = (body: Order) => ok(api.POST("/api/inference/orders", { body }));
 export const release = (id: string) =>
   ok(api.DELETE("/api/inference/leases/{lease_id}", { params: { path: { lease_id: id } } }));
+
+export type UsageKey = "day" | "caller" | "model" | "way" | "service_class";
+export const usage = (since: string, by: readonly UsageKey[]) =>
+  ok(api.GET("/api/inference/usage", { params: { query: { since, by: by.join(",") } } }));
+export const budgets = () => ok(api.GET("/api/inference/budgets"));
