@@ -15,6 +15,7 @@ from kit.clock import Clock
 from kit.http import equip, with_heartbeat
 from kit.pool import Database, Pool
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -32,6 +33,7 @@ from model_gateway.gpu.setup import gpu_ways
 from model_gateway.numbers import Numbers
 from model_gateway.routes import Api
 from model_gateway.settings import Settings
+from model_gateway.uploads import UploadRoom
 from model_gateway.upstream import Upstream
 from model_gateway.ways import GPU
 
@@ -86,12 +88,14 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
                 numbers.watch_gpu(link)
             yield
 
-    app = Starlette(lifespan=with_heartbeat(lifespan))
     larger = {
         f"/v1{endpoint.path}": endpoint.body_bytes_max
         for endpoint in ENDPOINTS
         if endpoint.body_bytes_max is not None
     }
+    # Inside what `equip` adds: a request that is refused for lack of room is still counted and traced.
+    room = Middleware(UploadRoom, paths=larger)
+    app = Starlette(lifespan=with_heartbeat(lifespan), middleware=[room])
     key = settings.caller_public_key
     verifier = LateVerifier(key) if key else None
     equip(

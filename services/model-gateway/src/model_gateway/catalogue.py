@@ -5,7 +5,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import yaml
@@ -32,6 +32,7 @@ def lower(one: Tier, other: Tier) -> Tier:
 
 
 Kind = Literal["chat", "completions", "embeddings", "rerank", "transcription", "speech", "image"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # What a model of its kind may or may not be able to do: read pictures, call tools, answer in a given JSON schema.
 Skill = Literal["tools", "json_schema", "vision"]
 SKILLS: tuple[Skill, ...] = ("tools", "json_schema", "vision")

@@ -22,6 +22,13 @@ class RequestRefused(KitError):
     fix = "Correct what the reason names, or ask a model that can do it."
 
 
+class NotKept(KitError):
+    code = "inference.not_kept"
+    status = 400
+    reason = "Responses are not kept here, so nothing can refer to an earlier one."
+    fix = "Send the whole conversation as `input`, and leave out what the reason names."
+
+
 class PromptTooLong(KitError):
     code = "inference.prompt_too_long"
     status = 400
@@ -160,6 +167,13 @@ class BackendUnavailable(KitError):
     status = 503
     reason = "The model's server is not answering."
     fix = "Wait a moment and try again; System shows whether it is running."
+
+
+class UploadsFull(KitError):
+    code = "inference.uploads_full"
+    status = 503
+    reason = "Too many files are being worked on to take another."
+    fix = "Try again in a moment, or send a shorter recording."
 
 
 class QueueTimeout(KitError):

@@ -11,7 +11,7 @@ from starlette.routing import Route as HttpRoute
 
 from model_gateway.call import Call
 from model_gateway.callers import read_terms
-from model_gateway.catalogue import Catalogue, Model
+from model_gateway.catalogue import KINDS, Catalogue, Model
 from model_gateway.desk import Desk, Work
 from model_gateway.endpoint import Endpoint
 from model_gateway.gone import ClientGone, until_gone
@@ -41,10 +41,13 @@ class Api:
         """Return the service's own routes."""
         return [
             *(
-                HttpRoute(f"/v1{endpoint.path}", self._handler(endpoint), methods=["POST"])
+                HttpRoute(address, self._handler(endpoint), methods=["POST"])
                 for endpoint in self.endpoints
+                for address in (f"/v1{endpoint.path}", *endpoint.aliases)
             ),
             HttpRoute("/v1/models", self.models, methods=["GET"]),
+            # A name may hold slashes.
+            HttpRoute("/v1/models/{name:path}", self.model, methods=["GET"]),
         ]
 
     def _handler(self, endpoint: Endpoint[Any]) -> Callable[[Request], Any]:
@@ -87,6 +90,12 @@ class Api:
                 "data": [self._model(name) for name in sorted(self.catalogue.models)],
             }
         )
+
+    async def model(self, request: Request) -> JSONResponse:
+        """`GET /v1/models/{name}`: one of them. Raises ModelUnknown."""
+        name = request.path_params["name"]
+        find_model(self.catalogue, name, KINDS)
+        return JSONResponse(self._model(name))
 
     def _model(self, name: str) -> dict[str, Any]:
         model = self.catalogue.models[name]
