@@ -80,8 +80,8 @@ def network_name(node: str, net: int) -> str:
 
 
 def address(prefix: str, net: int) -> str:
-    """Return the address of the model on its network."""
-    return f"{prefix}.{net}.2"
+    """Return the address of the model on its network: the last one, because the agent is given the first that is free."""
+    return f"{prefix}.{net}.6"
 
 
 def network_body(node: str, net: int, prefix: str, inside: bool) -> dict[str, Any]:
