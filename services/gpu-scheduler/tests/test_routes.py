@@ -63,9 +63,9 @@ async def test_the_owner_loads_sleeps_and_evicts_a_model(
 async def test_orders_are_the_owners_alone(house: House, caller_factory: Any) -> None:
     member = caller_factory(role="member")
     reading = caller_factory(kind="token", scopes=("inference:read",))
-    managing = caller_factory(kind="token", scopes=("inference:manage",))
-    read_only = caller_factory(kind="token", scopes=("inference:manage",), read_only=True)
-    for refused in (member, reading, read_only):
+    managing = caller_factory(kind="token", scopes=("inference:manage",), read_only=True)
+    members = caller_factory(kind="token", scopes=("inference:manage",), role="member")
+    for refused in (member, reading, members):
         reply = await order(house, refused.headers, "pause")
         assert reply.json()["error"]["code"] == "inference.owner_only"
     assert (await order(house, SERVICE, "pause")).status_code == 403

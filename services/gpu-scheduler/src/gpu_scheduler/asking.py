@@ -9,7 +9,7 @@ from typing import TypeVar
 from contracts.base import Contract
 from contracts.identity import Caller
 from contracts.names import CALLER_HEADER, SERVICE_HEADER
-from kit.auth import ReadOnly, ScopeMissing, caller
+from kit.auth import ScopeMissing, caller
 from kit.errors import InvalidRequest
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -44,9 +44,8 @@ class Who:
         """Whether the owner may be taken to stand behind this: in person, or by a token made for managing."""
         if self.caller is None or self.caller.role != "owner":
             return False
-        return self.caller.kind == "person" or (
-            MANAGE in self.caller.scopes and not self.caller.read_only
-        )
+        # `read_only` of a token speaks of the person's data, and says nothing of this.
+        return self.caller.may(MANAGE)
 
 
 async def who(request: Request) -> Who:
@@ -75,13 +74,11 @@ async def reader(request: Request) -> Who:
 
 
 async def changer(request: Request) -> Who:
-    """Return who wants to hold or register something. Raises ScopeMissing, ReadOnly."""
+    """Return who wants to hold or register something. Raises ScopeMissing."""
     asking = await who(request)
     person = asking.caller
     if person is not None and not person.may(MANAGE):
         raise ScopeMissing(f"The access token does not carry {MANAGE}.")
-    if person is not None and person.read_only:
-        raise ReadOnly()
     return asking
 
 
