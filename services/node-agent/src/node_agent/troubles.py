@@ -12,15 +12,12 @@ from dataclasses import dataclass
 LINE_CHARS_MAX = 200
 KILLED = 137
 _MEMORY = re.compile(
-    r"out of memory|outofmemory|cudaMalloc failed|CUDA error|hipErrorOutOfMemory|HIP out of memory"
+    r"out of memory|outofmemory|cudaMalloc failed|cudaErrorMemoryAllocation|_ALLOC_FAILED|hipErrorOutOfMemory|HIP out of memory"
     r"|unable to allocate .* buffer|failed to allocate .*buffer|cannot allocate memory|std::bad_alloc"
     r"|No available memory for the cache blocks|less than desired GPU memory utilization"
     r"|failed to fit params to free device memory|MemoryError",
     re.IGNORECASE,
 )
-# "CUDA error" alone is any fault of the card; it is one of memory when memory is spoken of.
-_ANY_FAULT = re.compile(r"CUDA error", re.IGNORECASE)
-_ABOUT_MEMORY = re.compile(r"memory|alloc", re.IGNORECASE)
 _LOUD = re.compile(r"error|failed|exception|fatal|refused|cannot|killed", re.IGNORECASE)
 
 
@@ -50,9 +47,7 @@ def why_ended(exit_code: int, oom_killed: bool, log_tail: str) -> Trouble:
 def memory_line(log_tail: str) -> str | None:
     """Return the line that says that memory ran out, or None."""
     for line in reversed(log_tail.splitlines()):
-        if _MEMORY.search(line) and not (
-            _ANY_FAULT.search(line) and not _ABOUT_MEMORY.search(line)
-        ):
+        if _MEMORY.search(line):
             return _short(line)
     return None
 
