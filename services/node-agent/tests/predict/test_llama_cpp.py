@@ -52,8 +52,11 @@ def test_the_compute_buffer_is_never_less_than_llama_cpps_and_seldom_much_more(g
             continue
         predicted = llama_compute_bytes(shape, WAYS[way], head=True) / MIB
         assert predicted >= 0.995 * compute_mib, way
-        # A card unpacks a quantised cache for long batches, which the processor that was measured on does not.
-        assert predicted <= 1.15 * compute_mib + (160 if "q8_0" in way else 12), way
+        # A card unpacks one layer of a quantised cache for long batches; the processor that was measured on does not.
+        unpacked = (
+            max(layer.key_width + layer.value_width for layer in shape.layers) * 32768 * 2 / MIB
+        )
+        assert predicted <= 1.15 * compute_mib + (unpacked if "q8_0" in way else 12), way
 
 
 @pytest.mark.parametrize(
