@@ -15,7 +15,14 @@ from contracts.identity import AUDIENCE, ISSUER, Caller
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fastapi import APIRouter, Depends
 from kit import client as kit_client
-from kit.auth import CACHE_MAX, CallerInvalid, caller, require_scope
+from kit.auth import (
+    CACHE_MAX,
+    SIGNED_HEADER,
+    CallerInvalid,
+    CallerVerifier,
+    caller,
+    require_scope,
+)
 from kit.clock import FakeClock
 from kit.http import create_app
 from kit.settings import HttpSettings
@@ -152,6 +159,34 @@ def test_a_role_that_may_migrate_cannot_be_claimed(
     told["caller"]["db_role"] = "lares_owner"
     with pytest.raises(CallerInvalid):
         caller_factory.verifier(clock).verify(sign(caller_factory, told))
+
+
+def test_what_the_signer_writes_has_the_one_header_that_is_believed(
+    caller_factory: CallerFactory,
+) -> None:
+    assert caller_factory().token.split(".")[0] == SIGNED_HEADER
+
+
+def test_a_token_whose_signature_is_cut_or_goes_on_is_refused(
+    caller_factory: CallerFactory, clock: FakeClock
+) -> None:
+    token = caller_factory(clock=clock).token
+    for forged in (
+        token[:-1],
+        token[:-4],
+        f"{token}AAAA",
+        f"{token}.AAAA",
+        f"{token} ",
+        f"{token}=",
+    ):
+        with pytest.raises(CallerInvalid):
+            caller_factory.verifier(clock).verify(forged)
+
+
+@pytest.mark.parametrize("pem", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
+def test_a_key_of_another_kind_is_refused_when_the_service_starts(pem: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        CallerVerifier(pem)
 
 
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "x" * 5000, "é.ü.ß"])
