@@ -49,7 +49,9 @@ class Gateway:
         self.name, self.world, self.rng = name, world, rng
         self.asked: dict[str, Asking] = {}
         self.connected = True
-        self.greeted = True  # the scheduler has heard its hello: before, it says nothing on this connection
+        self.greeted = (
+            True  # the scheduler has heard its hello: before, it says nothing on this connection
+        )
         self.connection = 0
         self._up_at = self._down_at = 0.0
 

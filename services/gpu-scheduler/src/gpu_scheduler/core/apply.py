@@ -24,6 +24,7 @@ from gpu_scheduler.core.events import (
     PeaksLearned,
     Withdrawn,
 )
+from gpu_scheduler.core.learning import SMOOTHING, learn_peak
 from gpu_scheduler.core.model import (
     FENCES_PER_EPOCH,
     Agent,
@@ -37,8 +38,6 @@ from gpu_scheduler.core.model import (
 from gpu_scheduler.core.orders import ordered
 from gpu_scheduler.core.waiting import dequeue, enqueue, note_demand, note_usage, over_a_limit
 
-SMOOTHING = 0.3  # of a new measurement in a running mean
-
 
 def apply(state: State, event: Event, now: float) -> None:
     """Take one event into the state. Unknown requests, stale fences and repeated events change nothing."""
@@ -51,7 +50,7 @@ def apply(state: State, event: Event, now: float) -> None:
             seen.action_failed(state, event, now)
         case PeaksLearned():
             for key, mib in event.peaks.items():
-                seen.learn_peak(state, key, mib)
+                learn_peak(state, key, mib)
         case Ordered():
             ordered(state, event)
         case AgentSeen():

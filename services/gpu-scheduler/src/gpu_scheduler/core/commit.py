@@ -17,9 +17,9 @@ from gpu_scheduler.core.actions import (
     WakeNode,
 )
 from gpu_scheduler.core.apply import forget, share
+from gpu_scheduler.core.learning import back_off
 from gpu_scheduler.core.ledger import COMING, foreign_mib
 from gpu_scheduler.core.model import Instance, ModelBook, Phase, State
-from gpu_scheduler.core.seen import back_off
 from gpu_scheduler.core.waiting import dequeue, note_usage
 
 PREEMPT_ANSWER_S = (

@@ -59,6 +59,7 @@ class Draft:
     taken: dict[str, int] = field(default_factory=dict[str, int])  # places granted by this plan
     moved: set[str] = field(default_factory=set[str])  # instances that this plan has acted on
     open: dict[str, list[Deployment]] = field(default_factory=dict[str, list[Deployment]])
+    brought: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])  # deployments
     # (node, group) -> the member that this plan brings in, or makes room for.
     groups: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     gone: set[str] = field(default_factory=set[str])  # requests that this plan has let go
@@ -156,6 +157,7 @@ class Draft:
         """Book and start a new instance."""
         fence = self.next_fence()
         slug = NOT_A_NAME.sub("-", deployment.model.lower()).strip("-")[:40] or "model"
+        self.brought.add(deployment.key)
         self.book(deployment, cards, mib, deployment.ram_mib)
         self.actions.append(Start(f"{slug}-{fence}", deployment.key, cards, mib, fence, why))
 
@@ -164,6 +166,7 @@ class Draft:
     ) -> None:
         """Book and wake an instance; it is charged already for what it keeps asleep."""
         self.moved.add(instance.id)
+        self.brought.add(deployment.key)
         self.book(deployment, instance.cards, mib - instance.charge_mib, ram)
         self.actions.append(Wake(instance.id, mib, self.next_fence(), why))
 

@@ -22,7 +22,7 @@ GOING = frozenset({Phase.SLEEPING, Phase.STOPPING})
 
 @dataclass(frozen=True)
 class Need:
-    """What one start takes of each card. `alone`: it has never been measured, or ran out: the card is its own meanwhile."""
+    """What one start takes of each card. `alone`: there is no room for its margin beside others, or it ran out there."""
 
     mib: int
     alone: bool
@@ -62,8 +62,11 @@ def need_of(deployment: Deployment, policy: Policy) -> Need:
 
 
 def need_alone(deployment: Deployment, policy: Policy) -> Need:
-    """What a deployment needs at least when it has its cards to itself."""
+    """What a deployment needs at least when it has its cards to itself: if it takes more, nobody else is harmed."""
     base = max(deployment.predicted_mib, deployment.peak_mib or 0)
+    if deployment.peak_mib is not None:
+        mib = base + policy.margin_measured_mib
+        return Need(mib, True, f"{base} MiB + {policy.margin_measured_mib}, alone on the card")
     mib = ceil(base * (1 + policy.margin_alone)) + policy.margin_unmeasured_mib
     why = f"predicted {base} MiB + {policy.margin_alone:.0%} + {policy.margin_unmeasured_mib}"
     return Need(mib, True, f"{why}, alone on the card")
@@ -76,7 +79,7 @@ def needs(state: State, deployment: Deployment, card: Card) -> Need:
     beside = need_of(deployment, policy)
     if book is not None and book.alone:
         return need_alone(deployment, policy)
-    if deployment.peak_mib is None and beside.mib > usable(card, policy):
+    if beside.mib > usable(card, policy):
         return need_alone(deployment, policy)
     return beside
 

@@ -17,7 +17,7 @@ from gpu_scheduler.core.codes import (
 )
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.ledger import need_alone, need_of, usable
-from gpu_scheduler.core.model import Card, Deployment, Doom, Node, Request
+from gpu_scheduler.core.model import Card, Deployment, Doom, Node, Phase, Request
 
 # What is said when no deployment will do, the most telling first.
 TELLING = (FAILING, NEVER_FITS, NODE_DRAINING, NODE_AWAY, NOT_OFFERED)
@@ -153,7 +153,8 @@ def _obstacle(draft: Draft, deployment: Deployment) -> tuple[str, str, float | N
         why = f"{model} on {node.name} is given up on for {left:.0f} s: {book.refused_why}"
         return FAILING, why, left
     if model in draft.by_model and any(
-        i.deployment == deployment.key for i in draft.by_model[model]
+        i.deployment == deployment.key and i.phase is not Phase.ASLEEP
+        for i in draft.by_model[model]
     ):
         return None  # it is there, so it fits
     why = never_fits(draft, deployment, node)
@@ -197,11 +198,10 @@ def never_fits(draft: Draft, deployment: Deployment, node: Node) -> str | None:
     for card in cards:
         pins = _pinned_mib(draft, card, deployment)
         left = usable(card, policy) - pins
-        first = (deployment.peak_mib is None or must) and pins == 0
-        if (beside.mib <= left and not must) or (first and alone.mib <= left):
+        if (beside.mib <= left and not must) or (pins == 0 and alone.mib <= left):
             fitting += 1
             continue
-        need = alone if first else beside
+        need = beside if pins else alone
         told.append(
             f"card {card.index}: {card.total_mib} - {policy.reserve_mib} reserve - {min(card.foreign_low)} foreign"
             f" - {pins} pinned = {left} MiB, charge {need.mib} ({need.why})"

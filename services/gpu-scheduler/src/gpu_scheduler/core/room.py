@@ -146,27 +146,47 @@ class _Room:
         return result
 
     def _options(self, want: Want, deployment: Deployment) -> list[Option]:
+        if deployment.key in self.draft.brought:
+            return []
         asleep: Instance | None = None
         for instance in self.draft.by_model.get(deployment.model, ()):
             if instance.deployment != deployment.key:
                 continue
-            if instance.phase is Phase.ASLEEP and instance.id not in self.draft.moved:
+            if instance.id in self.draft.moved:
+                return []
+            if instance.phase is Phase.ASLEEP:
                 asleep = instance
             elif instance.phase in GOING or instance.phase in (Phase.DRAINING, Phase.READY):
                 return []  # it has to be gone before it can come back
-        if asleep is not None and not _stale(self.draft, asleep, deployment):
-            option = self._wake(want, deployment, asleep)
-            return [option] if option is not None else []
-        if asleep is not None:
+        if asleep is None:
+            option = self._start(want, deployment)
+        elif _stale(asleep, deployment):
             return []
-        option = self._start(want, deployment)
+        else:
+            option = self._wake(want, deployment, asleep)
+            if option is None and want.pressing(self.draft):
+                option = self._elsewhere(want, deployment, asleep)
         return [option] if option is not None else []
+
+    def _elsewhere(self, want: Want, deployment: Deployment, asleep: Instance) -> Option | None:
+        """It sleeps on a card that it cannot have: it ends there if there is room on another."""
+        option = self._start(want, deployment)
+        if option is None or option.when == AFTER or set(option.cards) & set(asleep.cards):
+            return None
+        option.picks.append(Pick(asleep, True))
+        option.when = AFTER
+        return option
 
     def _wake(self, want: Want, deployment: Deployment, asleep: Instance) -> Option | None:
         state = self.draft.state
         if any(card not in self.draft.free for card in asleep.cards):
             return None
-        mib = max(needs(state, deployment, state.cards[c]).mib for c in asleep.cards)
+        all_needs = [needs(state, deployment, state.cards[c]) for c in asleep.cards]
+        least = max(need.mib for need in all_needs)
+        alone = any(need.alone for need in all_needs)
+        mib = least
+        if alone:  # as at its start
+            mib = max(mib, *(self.draft.free[c] + asleep.charge_mib for c in asleep.cards))
         mib = max(mib, asleep.charge_mib)
         option = Option(
             deployment,
@@ -180,7 +200,14 @@ class _Room:
         for card in asleep.cards:
             own = state.cards[card].remnants.get(asleep.id)
             back = own.mib if own is not None else 0
-            found = self.victims.pick(want, deployment, card, option.delta - back, own_pending=back)
+            found = self.victims.pick(
+                want,
+                deployment,
+                card,
+                least - asleep.charge_mib - back,
+                alone=alone,
+                own_pending=back,
+            )
             if found is None or not _take(option, found):
                 return None
         return option if self._host(want, option) else None
@@ -291,7 +318,7 @@ class _Room:
         self.draft.free[card_id] -= request.lease_mib
 
 
-def _stale(draft: Draft, instance: Instance, deployment: Deployment) -> bool:
+def _stale(instance: Instance, deployment: Deployment) -> bool:
     return bool(instance.fingerprint) and instance.fingerprint != deployment.fingerprint
 
 

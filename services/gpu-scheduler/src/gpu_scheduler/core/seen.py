@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gpu_scheduler.core.codes import LOST, NODE_AWAY
 from gpu_scheduler.core.events import ActionFailed, CardSeen, InstanceSeen, NodeSeen
+from gpu_scheduler.core.learning import back_off, measure, note_transition, out_of_memory
 from gpu_scheduler.core.ledger import card_sum, foreign_mib, measured_charge, need_of
 from gpu_scheduler.core.model import (
     Card,
@@ -23,7 +24,6 @@ from gpu_scheduler.core.model import (
     State,
 )
 
-SMOOTHING = 0.3
 OVER = (Phase.STOPPED, Phase.FAILED)
 
 
@@ -88,16 +88,6 @@ def action_failed(state: State, event: ActionFailed, now: float) -> None:
             _give_back(state, instance, now, now)
             book = state.books.setdefault(instance.deployment, ModelBook())
             back_off(state, book, f"the node would not wake it: {event.code}", now)
-
-
-def learn_peak(state: State, key: tuple[str, str, str], mib: int) -> None:
-    """A measured peak of (node, model, fingerprint): the highest counts."""
-    if mib <= state.peaks.get(key, -1):
-        return
-    state.peaks[key] = mib
-    deployment = state.deployments.get((key[0], key[1]))
-    if deployment is not None and deployment.fingerprint == key[2]:
-        state.deployments[deployment.key] = replace(deployment, peak_mib=mib)
 
 
 def attach(state: State, request: Request) -> None:
@@ -193,7 +183,7 @@ def _instance_seen(state: State, event: NodeSeen, told: InstanceSeen, now: float
         return
     if heard:
         instance.action_sent_at = None
-    _measure(state, instance, event, told)
+    measure(state, instance, told)
     if told.phase is not instance.phase:
         _change(state, instance, event, told, now)
 
@@ -253,35 +243,6 @@ def _adopt(state: State, event: NodeSeen, told: InstanceSeen, now: float) -> Non
             attach(state, request)
 
 
-def _measure(state: State, instance: Instance, event: NodeSeen, told: InstanceSeen) -> None:
-    """Learn its peak once it has served enough to have shown it; an instance above its charge is charged more at once."""
-    if instance.phase not in (Phase.STARTING, Phase.READY, Phase.DRAINING, Phase.WAKING):
-        return
-    reads = [
-        state.cards[c].ours_mib.get(instance.id, 0) for c in instance.cards if c in state.cards
-    ]
-    peak = max([instance.peak_mib, *told.peak_mib.values(), *reads])
-    instance.peak_mib = peak
-    charge = measured_charge(peak, state.policy)
-    instance.charge_mib = max(instance.charge_mib, charge)
-    deployment = state.deployments.get(instance.deployment)
-    if deployment is None or told.phase is not Phase.READY:
-        return
-    if instance.fingerprint and instance.fingerprint != deployment.fingerprint:
-        return
-    if instance.served < state.policy.measured_after and deployment.peak_mib is None:
-        return
-    key = (deployment.node, deployment.model, deployment.fingerprint)
-    if peak > state.peaks.get(key, -1):
-        learn_peak(state, key, peak)
-        state.peaks_unsaved.add(key)
-    deployment = state.deployments[deployment.key]
-    if instance.phase is Phase.READY and deployment.peak_mib is not None:
-        instance.charge_mib = max(charge, need_of(deployment, state.policy).mib)
-        if (book := state.books.get(deployment.key)) is not None:
-            book.alone = book.oom_retried = False
-
-
 def _change(
     state: State, instance: Instance, event: NodeSeen, told: InstanceSeen, now: float
 ) -> None:
@@ -304,7 +265,7 @@ def _change(
         if was is Phase.SLEEPING and told.fence >= instance.fence:
             book.sleep_failures += 1
         if told.took_s is not None:
-            _note_transition(book, was, told.took_s)
+            note_transition(book, was, told.took_s)
     elif to is Phase.ASLEEP:
         instance.resident_since = None
         instance.held_for = None
@@ -321,17 +282,6 @@ def _book_ram(state: State, instance: Instance) -> None:
     if deployment is not None:
         asleep = instance.phase is Phase.ASLEEP
         instance.ram_mib = deployment.asleep_ram_mib if asleep else deployment.ram_mib
-
-
-def _note_transition(book: ModelBook, was: Phase, took_s: float) -> None:
-    if was is Phase.STARTING:
-        book.start_s = (
-            took_s if book.start_s is None else book.start_s + SMOOTHING * (took_s - book.start_s)
-        )
-    elif was is Phase.WAKING:
-        book.wake_s = (
-            took_s if book.wake_s is None else book.wake_s + SMOOTHING * (took_s - book.wake_s)
-        )
 
 
 def _give_back(state: State, instance: Instance, now: float, read_at: float) -> None:
@@ -353,38 +303,8 @@ def _ended(
     model = instance.deployment[1]
     if instance.phase is not Phase.STOPPING:
         if told.oom:
-            _out_of_memory(state, instance, book, told.error, now)
+            out_of_memory(state, instance, book, told.error, now)
         elif told.phase is Phase.FAILED:
             back_off(state, book, told.error or "it ended by itself", now)
     why = f"{model} ended under the request: {told.error or 'no reason is known'}"
     remove(state, instance, now, event.read_at, Doom(LOST, why, 1.0, retry=True))
-
-
-def _out_of_memory(
-    state: State, instance: Instance, book: ModelBook, error: str | None, now: float
-) -> None:
-    """Once it is tried again with the card to itself; the second time it is given up on and reported."""
-    book.error = error or "out of memory"
-    if not book.oom_retried:
-        book.oom_retried = book.alone = True
-        return
-    book.refused_why = (
-        f"{instance.deployment[1]} ran out of memory twice, the second time alone on its card with "
-        f"{instance.charge_mib} MiB: {book.error}"
-    )
-    book.not_before = now + state.policy.crash_backoff_max_s
-    book.oom_retried = False
-
-
-def back_off(state: State, book: ModelBook, error: str, now: float) -> None:
-    """Twice as long after every crash; after so many it is given up on until then."""
-    policy = state.policy
-    book.crashes += 1
-    book.error = error
-    wait = min(
-        policy.crash_backoff_max_s, policy.crash_backoff_s * 2.0 ** min(book.crashes - 1, 20)
-    )
-    book.not_before = now + wait
-    if book.crashes >= policy.crashes_max:
-        book.not_before = now + policy.crash_backoff_max_s
-        book.refused_why = f"it has crashed {book.crashes} times in a row: {error}"

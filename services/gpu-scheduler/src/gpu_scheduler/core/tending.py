@@ -123,7 +123,11 @@ def load_pins(draft: Draft) -> None:
     for deployment in state.deployments.values():
         if not draft.pinned(deployment) or deployment.model in draft.lines:
             continue
-        if not draft.up(deployment.node) or not deployment.enabled:
+        if (
+            deployment.key in draft.brought
+            or not deployment.enabled
+            or not draft.up(deployment.node)
+        ):
             continue
         if deployment.model in state.banned or deployment.group is not None:
             continue
