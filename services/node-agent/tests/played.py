@@ -112,6 +112,7 @@ class PlayedEngine:
         self.refuses: dict[str, str] = {}
         self.dies_at_start: tuple[int, str] | None = None
         self.create_seconds = 0.0
+        self.starts_refused = ""
         self._listeners: set[asyncio.Queue[bytes]] = set()
 
     def model(self, image: str) -> PlayedModel:
@@ -205,6 +206,9 @@ class PlayedEngine:
             return web.json_response({"message": "No such container"}, status=404)
         if container.state == "running":
             return web.Response(status=304)
+        if self.starts_refused:
+            container.exit_code = 128
+            return web.json_response({"message": self.starts_refused}, status=500)
         container.state = "running"
         if self.dies_at_start is not None:
             code, log = self.dies_at_start

@@ -70,6 +70,15 @@ async def test_a_start_that_is_never_ready_fails_and_leaves_nothing(house: House
         assert house.engine.networks == {}
 
 
+async def test_what_the_engine_says_of_a_start_that_it_refuses_is_told(house: House) -> None:
+    house.engine.starts_refused = "Address already in use"
+    async with house.agent():
+        await house.act("start")
+        instance = await house.until("failed")
+        assert instance.error == "The engine refused: Address already in use"
+        assert house.engine.containers == {}
+
+
 @pytest.mark.parametrize(
     "log",
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 from kit.testing.containers import docker, require_image
 
 from .real import SMALL, RealNode, resident_mib
@@ -92,6 +93,41 @@ async def test_its_walls_are_up(node: RealNode) -> None:
     assert told["Config"]["User"] == "10045:10045"
     assert not host["Binds"]
     assert docker("exec", container, "id", "-u").strip() == "10045"
+
+
+async def test_weights_of_the_owners_are_weighed_mounted_and_served(node: RealNode) -> None:
+    weights = node.folder / "weights" / "smol.gguf"
+    image = docker("create", "lares/local-llm:dev").strip()
+    docker("cp", f"{image}:/models/default.gguf", str(weights))
+    docker("rm", image)
+    weights.chmod(0o644)
+    unsaid = {**SMALL, "vram_mib": None, "ram_mib": None, "files": {"model": "smol.gguf"}}
+    node.write(small=unsaid)
+    async for state in node.events():
+        if state.models[0].footprint and state.models[0].footprint.source == "gguf":
+            break
+    footprint = state.models[0].footprint
+    assert 80 <= footprint.weights_mib <= 110
+    assert 30 <= footprint.cache_mib <= 60
+    assert (await node.act("start"))["status"] == 202
+    await node.until("ready")
+    (container,) = node.containers()
+    assert await node.answer()
+    assert docker("exec", container, "ls", "/models").split() == ["default.gguf", "smol.gguf"]
+    with pytest.raises(RuntimeError, match="Read-only"):
+        docker("exec", "-u", "0", container, "touch", "/models/smol.gguf")
+
+
+async def test_the_agent_keeps_its_memory_budget_while_it_works(node: RealNode) -> None:
+    await node.act("start")
+    await node.until("ready")
+    async with node.ask(stream=True, tokens=50) as reply:
+        await reply.read()
+    assert node.process is not None
+    lines = Path(f"/proc/{node.process.pid}/smaps_rollup").read_text().splitlines()
+    kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    budget = yaml.safe_load((Path(__file__).parents[1] / "service.yaml").read_text())
+    assert kib / 1024 <= budget["memory_budget_mib"]
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,10 @@ class Model(Part):
         description="Memory it uses on each of its cards; empty: predicted from its files.",
     )
     asleep_mib: Mib = Field(default=0, description="What it leaves on each card when it sleeps.")
-    ram_mib: Mib = Field(default=0, description="Host memory it uses while it is resident.")
+    ram_mib: Mib | None = Field(
+        default=None,
+        description="Host memory it uses while it is resident; empty: what its files show that stays there.",
+    )
     asleep_ram_mib: Mib = Field(
         default=0,
         description="Host memory it uses while it sleeps: its weights, where they are staged.",

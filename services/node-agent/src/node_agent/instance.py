@@ -181,7 +181,8 @@ class Instance:
         except Halted:
             return
         except (EngineRefused, EngineUnavailable) as error:
-            await self._give_up(error.reason)
+            # The engine has said what is wrong: the container, which never ran, knows no better.
+            await self._give_up(error.reason, look=False)
         except TimeoutError:
             await self._give_up(f"It was not ready after {self.model.start_seconds_max:g} s.")
         else:
@@ -253,11 +254,12 @@ class Instance:
         await self._gone(self.model.stop_seconds_max)
         self._reached("stopped", "stop", begun)
 
-    async def _give_up(self, why: str) -> None:
+    async def _give_up(self, why: str, *, look: bool = True) -> None:
         """End a container that does not do what it must: seen as `stopping` until it is gone, then as `failed`."""
         if self.phase == "stopping" or self.phase in phases.ENDED:
             return  # a stop was told meanwhile and follows
-        trouble = await diagnosis(self.means.engine, self.container_id, why)
+        container = self.container_id if look else None
+        trouble = await diagnosis(self.means.engine, container, why)
         self.error, self.out_of_memory = trouble.sentence, trouble.out_of_memory
         self._to("stopping")
         await self._gone(1)

@@ -292,7 +292,7 @@ class Node:
                 phase=instance.phase,
                 footprint_mib=self._footprint_mib(instance),
                 asleep_mib=instance.model.asleep_mib,
-                ram_mib=instance.model.ram_mib,
+                ram_mib=instance.model.ram_mib or 0,
             )
             for instance in self.instances.values()
             if instance.phase in phases.RUNNING

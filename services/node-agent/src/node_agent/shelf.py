@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from contracts.gpunode import DeclaredModel, Footprint
 from kit import logs
@@ -31,6 +32,7 @@ _NOT_THE_MODELS = {
     "sleep_seconds_max", "stop_seconds_max", "drain_seconds_max", "asleep_mib", "vram_mib", "ram_mib",
     "asleep_ram_mib", "enabled", "paths",
 }  # fmt: skip
+Vendor = Literal["nvidia", "amd", "simulated"]
 FILES_MAX = 4096
 PREDICTED_ENGINES = {"local-llm": "llama.cpp", "llama.cpp": "llama.cpp", "vllm": "vllm"}
 
@@ -44,6 +46,16 @@ class Offer:
     cache_mib: int | None = None
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """What a model takes on each card, its cache's part where that was predicted, and of host memory; or why it is not known."""
+
+    footprint: Footprint | None = None
+    cache_mib: int | None = None
+    host_mib: int = 0
+    error: str | None = None
+
+
 class Shelf:
     """The models of this node."""
 
@@ -54,7 +66,7 @@ class Shelf:
         version: str,
         engine: Engine,
         *,
-        vendor: Callable[[], str],
+        vendor: Callable[[], Vendor],
         changed: Callable[[], None],
     ) -> None:
         self._path = path
@@ -126,7 +138,8 @@ class Shelf:
             and known.declared.error is None
         ):
             return known  # predicting reads headers: once is enough
-        footprint, cache_mib, error = self._footprint(model)
+        weighed = self._weighed(model)
+        error = weighed.error
         if image_id is None:
             error = f"The image {image} is not on this node: build it, or load it into its engine."
         missing = [
@@ -137,37 +150,40 @@ class Shelf:
         declared = DeclaredModel(
             model=name,
             fingerprint=fingerprint,
-            footprint=footprint,
+            footprint=weighed.footprint,
+            ram_mib=weighed.host_mib if model.ram_mib is None else model.ram_mib,
             error=None if error is None else error[:480],
             can_sleep=model.sleep.method != "none",
             **model.model_dump(
                 include={
-                    "kind", "context_tokens", "max_tier", "slots", "asleep_mib", "ram_mib", "asleep_ram_mib",
-                    "cards", "cards_needed", "start_seconds", "wake_seconds", "sleep_seconds", "stop_seconds",
+                    "kind", "context_tokens", "max_tier", "slots", "asleep_mib", "asleep_ram_mib", "cards",
+                    "cards_needed", "start_seconds", "wake_seconds", "sleep_seconds", "stop_seconds",
                     "group", "pinned", "min_dwell_seconds", "idle_sleep_seconds", "idle_stop_seconds",
                 }
             ),
         )  # fmt: skip
-        return Offer(model, declared, cache_mib)
+        return Offer(model, declared, weighed.cache_mib)
 
-    def _footprint(self, model: Model) -> tuple[Footprint | None, int | None, str | None]:
-        """Return what the model takes on each card, its cache's part where that was predicted, or why it is not known."""
+    def _weighed(self, model: Model) -> Weighed:
+        """Return what the model takes, declared or predicted, or why it is not known."""
         if model.vram_mib is not None or model.devices == "none":
             said = Footprint(
                 weights_mib=model.vram_mib or 0, cache_mib=0, compute_mib=0, source="declared"
             )
-            return said, None, None
+            return Weighed(said)
         engine = PREDICTED_ENGINES.get(model.engine)
         if engine is None:
-            return None, None, f"vram_mib must be said: that of a {model.engine} is not predicted."
+            return Weighed(
+                error=f"vram_mib must be said: that of a {model.engine} is not predicted."
+            )
         if model.context_tokens is None:
-            return None, None, "context_tokens must be said, or vram_mib: the cache grows with it."
+            return Weighed(
+                error="context_tokens must be said, or vram_mib: the cache grows with it."
+            )
         return _predicted(self._weights, model, engine, self._vendor())
 
 
-def _predicted(
-    weights: Path, model: Model, engine: str, vendor: str
-) -> tuple[Footprint | None, int | None, str | None]:
+def _predicted(weights: Path, model: Model, engine: str, vendor: Vendor) -> Weighed:
     # Only while a catalogue is read: the readers of weights need not stay in memory on a node that declares all.
     from node_agent.predict import PredictError, Serving, predict
 
@@ -178,7 +194,7 @@ def _predicted(
         context_tokens=model.context_tokens or 0,
         slots=model.slots,
         cards=model.cards_needed,
-        vendor="amd" if vendor == "amd" else "nvidia",
+        vendor=vendor,
         cache_type_k=cache_type,
         cache_type_v=cache_type,
         projector=weights / files.mmproj if files.mmproj else None,
@@ -188,8 +204,9 @@ def _predicted(
     try:
         told = predict(weights / (files.model or ""), serving)
     except PredictError as error:
-        return None, None, error.reason
-    return told.worst, -(-told.cache_bytes_per_card // 2**20) or None, None
+        return Weighed(error=error.reason)
+    cache_mib = -(-told.cache_bytes_per_card // 2**20)
+    return Weighed(told.worst, cache_mib or None, told.host_mib)
 
 
 def _mark(path: Path) -> object:
