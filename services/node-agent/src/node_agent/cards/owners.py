@@ -75,4 +75,4 @@ class Owners:
         # cgroup v2 says anon and file_mapped; v1 says rss and mapped_file.
         own = int(stat.get("anon", stat.get("rss", "0")))
         mapped = int(stat.get("file_mapped", stat.get("mapped_file", "0")))
-        return (own + mapped) // (1024 * 1024)
+        return -(-(own + mapped) // (1024 * 1024))
