@@ -9,6 +9,7 @@ from node_agent.predict.serving import CACHE_BYTES, Serving
 from node_agent.predict.shape import Layer, Shape
 
 BLOCK_TOKENS = 16  # of vLLM's cache
+BATCHES_IN_FLIGHT = 2  # of vLLM: the next is scheduled while one runs (VllmConfig.max_in_flight_tokens)
 WINDOW_PAD = 256  # llama-kv-cache-iswa.cpp pads to it, llama-context.cpp the context itself
 
 
@@ -104,7 +105,8 @@ def _blocks(window: int | None, block: int, serving: Serving) -> int:
     tokens = serving.context_tokens
     if window is None:
         return -(-tokens // block)
-    return -(-min(window - 1 + serving.batch, tokens) // block) + 1
+    held = min(window - 1 + BATCHES_IN_FLIGHT * serving.batch, tokens)
+    return -(-held // block) + 1
 
 
 def split_layers(count: int, serving: Serving) -> Sequence[int | None]:
