@@ -18,12 +18,10 @@ from node_agent.cards.seen import MIB, Process, Seen, mib_up
 
 CARDS_MAX = 32
 PARTS_MAX = 16
-# XIDs after which a card answers but computes nothing until it is reset, by NVIDIA's list of XID errors: uncontained
-# ECC, fallen off the bus, GSP time-out, NVLink, and those whose cure is "reset GPU" or "restart". Errors of
-# applications (13, 31, 43, 45, 94 ...) say nothing of the card.
-XIDS_FATAL = frozenset(
-    {46, 48, 54, 61, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156}
-)
+# XIDs after which a card answers but computes nothing until it is reset, by NVIDIA's list of them: stopped, failed
+# controller, failed retirement of memory, fallen off the bus, uncontained memory error, silent GSP, failed start. Errors
+# of applications (13, 31, 43, 45, 94 ...) say nothing of the card, and a card that is taken out wrongly stays out.
+XIDS_FATAL = frozenset({46, 62, 64, 79, 95, 119, 120, 140, 143})
 # NVML's own numbers: after these the library must be begun anew.
 _GONE = {
     1,
@@ -50,14 +48,9 @@ class NvidiaReader:
         del residents  # the driver names processes by itself
         try:
             self._begin()
-            handles = [
-                self._nvml.nvmlDeviceGetHandleByIndex(i)
-                for i in range(min(self._nvml.nvmlDeviceGetCount(), CARDS_MAX))
-            ]
-            self._hear(handles)
-            cards: list[Seen] = []
-            for index, handle in enumerate(handles):
-                cards += self._card(index, handle)
+            count = min(self._nvml.nvmlDeviceGetCount(), CARDS_MAX)
+            self._hear(count)
+            cards = [card for index in range(count) for card in self._card(index)]
         except self._nvml.NVMLError as error:
             if error.value in _GONE:
                 self.close()
@@ -79,30 +72,28 @@ class NvidiaReader:
         self._begun = True
         self._broken.clear()  # a driver that was loaded again has reset its cards
         events = self._told(self._nvml.nvmlEventSetCreate)
-        if events is None:
-            return
-        for index in range(min(self._nvml.nvmlDeviceGetCount(), CARDS_MAX)):
-            handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-            self._told(
-                self._nvml.nvmlDeviceRegisterEvents,
-                handle,
-                self._nvml.nvmlEventTypeXidCriticalError,
-                events,
-            )
+        for index in range(
+            min(self._nvml.nvmlDeviceGetCount(), CARDS_MAX) if events is not None else 0
+        ):
+            # A card that is lost already is told so by its reading.
+            with contextlib.suppress(self._nvml.NVMLError):
+                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
+                self._nvml.nvmlDeviceRegisterEvents(
+                    handle, self._nvml.nvmlEventTypeXidCriticalError, events
+                )
         self._events = events
 
-    def _hear(self, handles: Sequence[Any]) -> None:
+    def _hear(self, count: int) -> None:
         """Take the errors that the driver has reported since the last reading; without waiting for any."""
-        for _ in range(len(handles) * 4):
-            event = (
-                self._told(self._nvml.nvmlEventSetWait_v2, self._events, 0)
-                if self._events is not None
-                else None
-            )
-            if event is None:
-                return
+        if self._events is None:
+            return
+        for _ in range(count * 4):
+            try:
+                event = self._nvml.nvmlEventSetWait_v2(self._events, 0)
+                card = str(self._nvml.nvmlDeviceGetUUID(event.device))
+            except self._nvml.NVMLError:
+                return  # nothing has happened (a time-out), or a card is lost, which its own reading tells
             if event.eventData in XIDS_FATAL:
-                card = str(self._told(self._nvml.nvmlDeviceGetUUID, event.device))
                 self._broken[card] = (
                     f"The driver reported XID {event.eventData}: the card needs a reset."
                 )
@@ -116,9 +107,10 @@ class NvidiaReader:
                 raise
             return None
 
-    def _card(self, index: int, handle: Any) -> list[Seen]:
+    def _card(self, index: int) -> list[Seen]:
         nvml = self._nvml
         try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
             name, uuid = str(nvml.nvmlDeviceGetName(handle)), str(nvml.nvmlDeviceGetUUID(handle))
             divided = self._told(nvml.nvmlDeviceGetMigMode, handle)
             if divided is not None and divided[0] == 1:
