@@ -27,7 +27,7 @@ from gpu_scheduler.authority import Authority, client_context
 from gpu_scheduler.authority_renewal import Renewal
 from gpu_scheduler.bookkeeping import Bookkeeping
 from gpu_scheduler.core.apply import apply
-from gpu_scheduler.core.events import Ordered, PeaksLearned
+from gpu_scheduler.core.events import NodeLost, Ordered, PeaksLearned
 from gpu_scheduler.core.model import State
 from gpu_scheduler.effects import Hands
 from gpu_scheduler.errors import Starting
@@ -82,6 +82,7 @@ class Scheduler:
             clock,
             numbers,
             silence_s=settings.node_silence_seconds,
+            keeper=self._keeper,
             waker=Waker(settings.wake_dir).wake,
         )
         placing, offers = Placing(), Offers(fleet, disabled=off)
@@ -101,7 +102,7 @@ class Scheduler:
         self._announcer = Announcer(bus, clock)
         books = Bookkeeping(loop, fleet, self._keeper, numbers, clock)
         for watcher in (
-            *(gateways.turned, leases.turned, agents.turned),
+            *(gateways.turned, leases.turned, agents.turned, fleet.turned),
             *(self._announcer.turned, books.turned),
         ):
             loop.watch(watcher)
@@ -147,7 +148,8 @@ class Scheduler:
                 store = self.house.store
                 epoch = await store.next_epoch()
                 peaks, orders = await store.peaks(), await store.orders()
-                kept = await store.leases()
+                kept, words = await store.leases(), await store.words()
+                members = await self.members.present()
                 break
             except KitError as error:
                 if not told:
@@ -159,6 +161,9 @@ class Scheduler:
         state.fence = epoch * FENCES_OF_AN_EPOCH
         state.started_at = now
         apply(state, PeaksLearned(peaks), now)
+        for seen in self.house.fleet.remember(words, members):
+            apply(state, seen, now)
+            apply(state, NodeLost(seen.node), now)
         for order in standing(orders):
             apply(state, order, now)
         if self._settings.disabled:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from contracts.gpunode import NodeAction, NodeState
 from kit import logs
 from kit.clock import Clock
 from kit.errors import KitError
+from pydantic import ValidationError
 
 from gpu_scheduler.core.codes import NODE_AWAY
-from gpu_scheduler.core.events import ActionFailed
+from gpu_scheduler.core.events import ActionFailed, NodeSeen
+from gpu_scheduler.core.model import State
 from gpu_scheduler.errors import NodeRefused
 from gpu_scheduler.join_store import JoinStore, MemberNode
-from gpu_scheduler.loop import Loop
+from gpu_scheduler.keeping import Keeper
+from gpu_scheduler.loop import Loop, Turn
 from gpu_scheduler.node_http import Unreachable, Way
 from gpu_scheduler.node_link import NodeLink
 from gpu_scheduler.numbers import Numbers
+from gpu_scheduler.seeing import LONG_AGO, node_seen, word_of
 
 log = logs.get(__name__)
 
@@ -38,6 +44,7 @@ class Fleet:
         numbers: Numbers,
         *,
         silence_s: float,
+        keeper: Keeper,
         waker: Waker | None = None,
     ) -> None:
         self._members = members
@@ -45,7 +52,9 @@ class Fleet:
         self._clock = clock
         self._numbers = numbers
         self._silence_s = silence_s
+        self._keeper = keeper
         self._waker = waker
+        self._words: dict[str, NodeState] = {}
         self._way: Way | None = None
         self._links: dict[str, tuple[NodeLink, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
@@ -91,6 +100,36 @@ class Fleet:
         except Exception as error:
             log.exception("node.unwakeable", error, node=name)
 
+    def remember(self, words: Mapping[str, Any], nodes: Iterable[MemberNode]) -> list[NodeSeen]:
+        """Return the events for nodes that can be woken, as they said last: known, and away until they are heard."""
+        events: list[NodeSeen] = []
+        for node in nodes:
+            if not node.wakeable or node.name not in words:
+                continue
+            try:
+                word = NodeState.model_validate_json(json.dumps(words[node.name]))
+            except ValidationError:
+                log.warning("node.word_invalid", node=node.name)  # of another version
+                continue
+            self._words[node.name] = word
+            events.append(node_seen(word, LONG_AGO, wakeable=True))
+        return events
+
+    def turned(self, state: State, turn: Turn) -> float | None:
+        """Keep what nodes that can be woken say of themselves, when it is news."""
+        if turn.events:
+            for link, _ in self._links.values():
+                if link.node.wakeable and link.up and link.state is not None:
+                    self._note(link.node.name, link.state)
+        return None
+
+    def _note(self, name: str, said: NodeState) -> None:
+        before = self._words.get(name)
+        if before is not None and before.models == said.models and _cards(before) == _cards(said):
+            return
+        word = self._words[name] = word_of(said)
+        self._keeper.word(name, word.model_dump(mode="json"))
+
     def _soon(self, work: Awaitable[None]) -> None:
         async def run() -> None:
             await work
@@ -102,7 +141,10 @@ class Fleet:
     async def refresh(self) -> None:
         """Look which nodes there are now: call it after one has joined or left. Raises DataUnavailable."""
         async with self._changing:
+            before = set(self._links)
             await self._follow({node.name: node for node in await self._members.present()})
+            if set(self._links) != before:
+                self._loop.nudge()
 
     async def _follow(self, nodes: dict[str, MemberNode]) -> None:
         way = self._way
@@ -117,7 +159,15 @@ class Fleet:
                 self._numbers.node_up.remove(name)
         for name, node in nodes.items():
             if name not in self._links:
-                link = NodeLink(node, way, self._loop, self._clock, self._numbers, self._silence_s)
+                link = NodeLink(
+                    node,
+                    way,
+                    self._loop,
+                    self._clock,
+                    self._numbers,
+                    self._silence_s,
+                    self._words.get(name),
+                )
                 self._links[name] = (link, asyncio.create_task(link.run(), name=f"link-{name}"))
 
     async def ask(self, node: MemberNode, method: str, path: str, body: bytes | None) -> bytes:
@@ -155,3 +205,7 @@ class Fleet:
 def _way_to(node: MemberNode) -> tuple[str, int, str, bool]:
     # A renewed certificate is the same node by the same way.
     return node.address, node.port, node.tls_name, node.wakeable
+
+
+def _cards(said: NodeState) -> list[tuple[str, int]]:
+    return [(card.id, card.total_mib) for card in said.cards]

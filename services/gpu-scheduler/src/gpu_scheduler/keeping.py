@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kit import logs
 from kit.clock import Clock
@@ -41,6 +41,7 @@ class Keeper:
         self.epoch = 0
         self._peaks: dict[PeakKey, int] = {}
         self._orders: dict[tuple[str, str], bool] = {}
+        self._words: dict[str, Any] = {}
         self._renewed: dict[str, None] = {}
         self._ended: dict[str, None] = {}
         self._decided: deque[Decided] = deque(maxlen=ROWS_MAX)
@@ -50,7 +51,7 @@ class Keeper:
     @property
     def waiting(self) -> int:
         """How many rows wait."""
-        kept = (self._peaks, self._orders, self._renewed, self._ended)
+        kept = (self._peaks, self._orders, self._words, self._renewed, self._ended)
         return sum(map(len, kept)) + len(self._decided) + len(self._minutes)
 
     def peak(self, key: PeakKey, mib: int) -> None:
@@ -62,6 +63,10 @@ class Keeper:
         """Keep a standing order."""
         if (kind, name) in self._orders or len(self._orders) < NAMES_MAX:
             self._orders[kind, name] = enabled
+
+    def word(self, node: str, said: Any) -> None:
+        """Keep what a node said last."""
+        self._words[node] = said
 
     def renewed(self, lease: str) -> None:
         """Keep that a lease's holder lives."""
@@ -113,6 +118,9 @@ class Keeper:
         if peaks := dict(self._peaks):
             await self._store.keep_peaks(peaks)
             _forget_written(self._peaks, peaks)
+        if words := dict(self._words):
+            await self._store.keep_words(words)
+            _forget_written(self._words, words)
         await self._by_name(self._renewed, self._store.renew_leases)
         await self._by_name(self._ended, self._store.end_leases)
         while self._decided:

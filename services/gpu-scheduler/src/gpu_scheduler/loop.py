@@ -99,6 +99,10 @@ class Loop:
         """Hand in an event that follows from a turn; it is taken in the next. For watchers and effects alone."""
         self._take(event, None)
 
+    def nudge(self) -> None:
+        """Decide and tell again soon, though nothing has happened: what watchers look at has changed."""
+        self._woken.set()
+
     def _take(self, event: Event, settled: asyncio.Future[None] | None) -> None:
         if not self._inbox:
             self._waited_since = self._clock.monotonic()

@@ -48,6 +48,7 @@ class NodeLink:
         clock: Clock,
         numbers: Numbers,
         silence_s: float,
+        remembered: NodeState | None = None,
     ) -> None:
         self.node = node
         self._way = way
@@ -61,7 +62,7 @@ class NodeLink:
         self._last_said: tuple[str, int] | None = None
         self._actions: deque[NodeAction] = deque()
         self._to_do = asyncio.Event()
-        self.state: NodeState | None = None
+        self.state = remembered
 
     @property
     def up(self) -> bool:

@@ -34,6 +34,13 @@ SELECT kind, name, enabled FROM inference.standing_order LIMIT 2000;
 INSERT INTO inference.standing_order (kind, name, enabled) VALUES ($1, $2, $3)
 ON CONFLICT (kind, name) DO UPDATE SET enabled = EXCLUDED.enabled, ordered_at = now();
 
+-- name: read_words
+SELECT node, said FROM inference.node_word LIMIT 64;
+
+-- name: keep_word
+INSERT INTO inference.node_word (node, said) VALUES ($1, $2)
+ON CONFLICT (node) DO UPDATE SET said = EXCLUDED.said, said_at = now();
+
 -- name: keep_decision
 INSERT INTO inference.decision (at, epoch, verb, subject, why) VALUES ($1, $2, $3, $4, $5);
 

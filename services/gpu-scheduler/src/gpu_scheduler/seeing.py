@@ -7,7 +7,7 @@ So it must know when a reading began, on our clock: the node's own time, moved b
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 
 from contracts.gpunode import DeclaredModel, InstanceState, NodeState
 
@@ -17,6 +17,9 @@ from gpu_scheduler.core.model import Deployment, Phase
 # A node whose clock was set back is believed again after this many lines: until then its readings count as old.
 LINES_REMEMBERED = 60
 TICK_SECONDS = 1e-6
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Of what is remembered nothing was read in this life: it books nothing.
+LONG_AGO = -1e9
 
 
 class NodeClock:
@@ -37,6 +40,33 @@ class NodeClock:
         # A smaller delay than any before moves the mapping, and must not move a reading before the last.
         self._last = min(arrived, max(told + min(self._offsets), self._last + TICK_SECONDS))
         return self._last
+
+
+def word_of(state: NodeState) -> NodeState:
+    """Return what is to be remembered of a node that can be woken: what it has, and nothing of what it is doing."""
+    return state.model_copy(
+        update={
+            "instances": (),
+            "seq": 0,
+            "at": EPOCH,
+            "ram_used_mib": 0,
+            "error": None,
+            "leaving": False,
+            "cards": tuple(
+                card.model_copy(
+                    update={
+                        "used_mib": 0,
+                        "ours": (),
+                        "utilisation_percent": None,
+                        "watts": None,
+                        "temperature_c": None,
+                        "error": None,
+                    }
+                )
+                for card in state.cards
+            ),
+        }
+    )
 
 
 def node_seen(state: NodeState, read_at: float, wakeable: bool) -> NodeSeen:

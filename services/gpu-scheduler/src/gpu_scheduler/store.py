@@ -122,6 +122,16 @@ class Store:
                 QUERIES.keep_order, [(*key, enabled) for key, enabled in sorted(orders.items())]
             )
 
+    async def words(self) -> dict[str, Any]:
+        """Return what nodes that can be woken said last, by their names."""
+        async with self._pool.own(read_only=True) as conn:
+            return {row["node"]: row["said"] for row in await conn.fetch(QUERIES.read_words)}
+
+    async def keep_words(self, words: Mapping[str, Any]) -> None:
+        """Keep what nodes said last."""
+        async with self._pool.own() as conn:
+            await conn.executemany(QUERIES.keep_word, sorted(words.items()))
+
     async def keep_decisions(self, epoch: int, decided: list[Decided]) -> None:
         """Add to the journal."""
         async with self._pool.own() as conn:

@@ -1,0 +1,61 @@
+"""A node that is off is woken by the first request for it, also by a scheduler that has never heard it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit.testing.bus import until
+
+from .a_house import Gateway, House
+
+pytestmark = pytest.mark.integration
+
+
+async def be_wakeable(pg: Any) -> None:
+    connection = await pg.connect()
+    try:
+        await connection.execute("UPDATE inference.node SET wakeable = true")
+    finally:
+        await connection.close()
+
+
+async def test_a_request_wakes_the_node_and_waits_for_it_also_after_a_restart(
+    surroundings: House, start: Callable[..., Any], gateways: Callable[..., Gateway], pg: Any
+) -> None:
+    await be_wakeable(pg)
+    asked = Path(surroundings.environment["LARES_WAKE_DIR"]) / "forge"
+    async with start() as house:
+        first = await gateways(house.url, "first").connect()
+        await first.offered("small", available=True)
+        await asyncio.sleep(1.2)  # what it said is written by then
+        assert not asked.exists()
+    house.proxy.cut()
+    async with start() as house:
+        gateway = await gateways(house.url).connect()
+        offered = await gateway.offered("small", available=True)
+        assert not offered.resident
+        await gateway.ask("never", "huge")
+        await gateway.ask("a")
+        await until(asked.exists)
+        queued = await gateway.hear("queued", "a")
+        assert "woken" in queued.why
+        house.proxy.closed = False
+        await gateway.hear("granted", "a")
+        assert (await gateway.hear("refused", "never")).code == "inference.never_fits"
+
+
+async def test_a_node_whose_address_nobody_gave_is_never_woken(
+    surroundings: House, start: Callable[..., Any], gateways: Callable[..., Gateway]
+) -> None:
+    async with start() as house:
+        gateway = await gateways(house.url).connect()
+        await gateway.offered("small", available=True)
+        house.proxy.cut()
+        await gateway.offered("small", available=False)
+        await gateway.ask("a")
+        assert (await gateway.hear("refused", "a")).code == "inference.node_away"
+        assert not list(Path(surroundings.environment["LARES_WAKE_DIR"]).iterdir())
