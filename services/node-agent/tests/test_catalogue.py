@@ -186,10 +186,12 @@ def test_vllm_is_given_its_cache_in_bytes_and_never_a_share_of_the_card() -> Non
 def test_llama_cpp_is_given_the_context_of_all_its_slots() -> None:
     model = Model.model_validate(
         {"kind": "chat", "engine": "llama.cpp", "image": "l", "context_tokens": 4096, "slots": 3, "kv_type": "q8_0",
+         "cards_needed": 2,
          "files": {"model": "m.gguf", "mmproj": "p.gguf", "loras": ["x.gguf"]}, "sleep": {"method": "idle"}}
     )  # fmt: skip
     told = servers.server("a", model, address="10.87.3.2", version="dev", cache_mib=None)
     words = " ".join(told.command)
     for part in ("--ctx-size 12288", "--parallel 3", "--cache-type-k q8_0", "--mmproj /models/p.gguf",
-                 "--lora /models/x.gguf", "--sleep-idle-seconds 3"):  # fmt: skip
+                 "--lora /models/x.gguf", "--sleep-idle-seconds 3",
+                 "--ubatch-size 512", "--cache-ram 256", "--tensor-split 1,1"):  # fmt: skip
         assert part in words

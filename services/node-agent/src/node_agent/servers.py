@@ -106,6 +106,13 @@ def _llama_cpp(model: Model, _: int | None) -> tuple[str, ...]:
     words = ["--host", "{address}", "--port", "{port}", "--model", "{weights}", "--alias", "{name}"]
     words += ["--parallel", "{slots}", "--n-gpu-layers", "999", "--no-webui", "--offline"]
     words += ["--cache-type-k", model.kv_type, "--cache-type-v", model.kv_type]
+    # What is predicted must be what is allocated: these defaults differ by card and by version.
+    words += ["--batch-size", "2048", "--ubatch-size", "512", "--flash-attn", "on"]
+    # Prompts that may come again are kept in host memory: 8 GiB a server, if it is not told.
+    words += ["--cache-ram", "256", "--ctx-checkpoints", "4"]
+    if model.cards_needed > 1:
+        # Else it splits by what is free at the moment.
+        words += ["--tensor-split", ",".join("1" * model.cards_needed)]
     if model.context_tokens:
         # llama.cpp divides the context among the slots.
         words += ["--ctx-size", str(model.context_tokens * model.slots)]
@@ -124,6 +131,8 @@ def _vllm(model: Model, cache_mib: int | None) -> tuple[str, ...]:
     words = ["--model", "{weights}", "--host", "{address}", "--port", "{port}"]
     words += ["--served-model-name", "{name}", "--max-num-seqs", "{slots}"]
     words += ["--kv-cache-dtype", VLLM_KV.get(model.kv_type, "auto")]
+    # Its own default grows with the card, and with it what it takes to compute.
+    words += ["--max-num-batched-tokens", "2048"]
     if model.context_tokens:
         words += ["--max-model-len", "{context}"]
     if cache_mib:
@@ -133,7 +142,8 @@ def _vllm(model: Model, cache_mib: int | None) -> tuple[str, ...]:
         words += ["--tensor-parallel-size", str(model.cards_needed)]
     if model.files.loras:
         modules = [f"{path.rsplit('/', 1)[-1]}={MODELS}/{path}" for path in model.files.loras]
-        words += ["--enable-lora", "--lora-modules", *modules]
+        words += ["--enable-lora", "--max-loras", "1", "--max-lora-rank", "16"]
+        words += ["--lora-modules", *modules]
     if model.sleep.method == "vllm":
         words += ["--enable-sleep-mode"]
     return tuple(words)
