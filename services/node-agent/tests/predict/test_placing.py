@@ -77,7 +77,35 @@ def test_a_draft_model_a_projector_and_adapters_come_along(gguf):
         64 + 8 + 2 + 2, abs=2
     )  # draft's cache, projector, adapters
     assert along.compute_mib > alone.compute_mib + 64
-    assert along.notes
+
+
+def test_a_projector_for_pictures_of_any_size_is_counted_with_the_largest(gguf):
+    """Qwen2.5-VL's: 4096 tokens of four patches; llama.cpp itself told a user to expect 1136 MiB."""
+    keys = {
+        "embedding_length": 1280,
+        "feed_forward_length": 3420,
+        "image_size": 560,
+        "patch_size": 14,
+    }
+    vision = {f"clip.vision.{key}": value for key, value in keys.items()}
+    whole = gguf("clip", {}, name="mmproj.gguf", clip__projector_type="qwen2.5vl_merger", **vision)
+    path = gguf("llama", KEYS, TENSORS)
+    more = (
+        predict(path, replace(EIGHT, projector=whole)).worst.compute_mib
+        - predict(path, EIGHT).worst.compute_mib
+    )
+    assert more == pytest.approx(1136, rel=0.1)
+
+
+def test_a_projector_that_hears_is_counted_with_half_a_minute(gguf):
+    keys = {"embedding_length": 1280, "feed_forward_length": 5120, "attention.head_count": 20}
+    sound = {f"clip.audio.{key}": value for key, value in keys.items()}
+    ears = gguf("clip", {}, name="mmproj.gguf", **sound)
+    path = gguf("llama", KEYS, TENSORS)
+    assert (
+        predict(path, replace(EIGHT, projector=ears)).worst.compute_mib
+        > predict(path, EIGHT).worst.compute_mib + 500
+    )
 
 
 def test_more_than_the_model_was_trained_for_is_noted(gguf):

@@ -9,7 +9,9 @@ from node_agent.predict.serving import CACHE_BYTES, Serving
 from node_agent.predict.shape import Layer, Shape
 
 BLOCK_TOKENS = 16  # of vLLM's cache
-BATCHES_IN_FLIGHT = 2  # of vLLM: the next is scheduled while one runs (VllmConfig.max_in_flight_tokens)
+BATCHES_IN_FLIGHT = (
+    2  # of vLLM: the next is scheduled while one runs (VllmConfig.max_in_flight_tokens)
+)
 WINDOW_PAD = 256  # llama-kv-cache-iswa.cpp pads to it, llama-context.cpp the context itself
 
 

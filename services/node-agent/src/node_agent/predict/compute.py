@@ -80,11 +80,3 @@ def vllm_compute_bytes(shape: Shape, serving: Serving) -> int:
     # 32-bit logits of every slot, with the sorted copy, its indices and the probabilities.
     logits = serving.slots * shape.vocabulary * (4 + 4 + 8 + 4) if shape.generates else 0
     return layer + logits
-
-
-def projector_compute_bytes(
-    image: int, patch: int, wide: int, feed_forward: int, heads: int
-) -> int:
-    """A picture's way through a projector (tools/mtmd/clip.cpp), without flash attention."""
-    patches = (image // max(patch, 1)) ** 2 + 1
-    return 4 * patches * (heads * patches + 8 * wide + 2 * feed_forward)

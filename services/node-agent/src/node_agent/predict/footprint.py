@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from node_agent.predict.compute import (
     MIB,
     context_mib,
     llama_compute_bytes,
-    projector_compute_bytes,
     vllm_compute_bytes,
 )
 from node_agent.predict.errors import PredictError, WeightsMissing, WeightsUnreadable
 from node_agent.predict.gguf_file import read_gguf
 from node_agent.predict.gguf_shape import gguf_shape
 from node_agent.predict.hf_shape import hf_shape
+from node_agent.predict.projector import projector_compute_bytes
 from node_agent.predict.safetensors_file import read_folder, read_json, read_safetensors
 from node_agent.predict.serving import Serving
 from node_agent.predict.shape import Shape, bounded
@@ -85,7 +84,7 @@ def predict(path: Path, serving: Serving) -> Prediction:
         host, cache = _vllm(shape, serving, cards)
     else:
         host, cache = _llama(shape, serving, cards), 0
-    _beside(serving, cards, notes)
+    _beside(serving, cards)
     made = tuple(_footprint(card, serving, source, notes) for card in cards)
     return Prediction(made, _mib(host), cache, shape.context_trained, shape.architecture)
 
@@ -148,14 +147,12 @@ def _vllm(shape: Shape, serving: Serving, cards: list[_Card]) -> tuple[int, int]
     return min(weights, 5 * 1024 * MIB), cache
 
 
-def _beside(serving: Serving, cards: list[_Card], notes: list[str]) -> None:
+def _beside(serving: Serving, cards: list[_Card]) -> None:
     """Projector, draft model and adapters: on the first card, in the same process."""
     if serving.projector is not None:
         header = read_gguf(serving.projector)
-        told = {name: _vision(header.values, name) for name in _VISION}
         cards[0].adapters += header.bytes()
-        cards[0].compute += projector_compute_bytes(*told.values())
-        notes.append("A larger picture than the projector's own size takes more.")
+        cards[0].compute += projector_compute_bytes(header)
     if serving.draft is not None:
         shape = gguf_shape(read_gguf(serving.draft))
         alone = replace(
@@ -169,19 +166,6 @@ def _beside(serving: Serving, cards: list[_Card], notes: list[str]) -> None:
         cards[0].compute += drafted[0].compute
     for adapter in serving.adapters:
         _adapter(adapter, serving, cards)
-
-
-_VISION = (
-    "image_size",
-    "patch_size",
-    "embedding_length",
-    "feed_forward_length",
-    "attention.head_count",
-)
-
-
-def _vision(values: Mapping[str, object], name: str) -> int:
-    return bounded(values.get(f"clip.vision.{name}", 0), name, 1 << 20)
 
 
 def _adapter(path: Path, serving: Serving, cards: list[_Card]) -> None:
