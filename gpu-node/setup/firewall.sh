@@ -42,6 +42,8 @@ rule "$to_host" -d "$own" -p tcp --dport 8443 ! -s "$house" ! -i lo -j REJECT
 
 # Through it: answers; the house to node-agent; node-agent to the house's two ports, which is what joining needs.
 rule "$through" -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+# A model and node-agent, on the bridge they share; between two bridges the engine's own isolation decides.
+rule "$through" -i lamodel-+ -o lamodel-+ -j RETURN
 rule "$through" -s "$models" -j REJECT
 rule "$through" -d "$models" -j REJECT
 rule "$through" -o "$bridge" -s "$house" -p tcp --dport 8443 -j RETURN

@@ -20,6 +20,8 @@ from tests.integration.house import run
 NAMESPACE = "lares-gpu-node"
 CABLE, FAR_END = "gpu-lares-a", "gpu-lares-b"
 HOUSE, NEIGHBOUR, NODE = "192.168.232.1", "192.168.232.2", "192.168.232.10"
+# The networks of the node's containers.
+BEHIND = ("10.86.0.0/28", "10.87.0.0/16", "172.30.0.0/24")
 START_SECONDS_MAX = 60
 
 
@@ -156,6 +158,9 @@ def engine(folder: Path, doors: Mapping[int, tuple[str, int]] | None = None) -> 
         run("ip", "-n", NAMESPACE, "link", "set", FAR_END, "up")
         run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
         run("ip", "-n", NAMESPACE, "route", "add", "default", "via", HOUSE)
+        # As any machine of a home network may: what is behind the other one is asked for through it.
+        for network in BEHIND:
+            run("ip", "route", "add", network, "via", NODE)
         for rule in rules:
             run("iptables", "-w", "10", "-t", "nat", "-I", *rule)
         there.start()

@@ -40,7 +40,7 @@ class GpuNode:
         settings = {
             "LARES_NODE_STATE": str(self.state),
             "LARES_NODE_WEIGHTS": str(self.engine.folder / "weights"),
-            "LARES_NODE_MODELS_YAML": str(self.engine.folder / "models.yaml"),
+            "LARES_NODE_CATALOGUE": str(self.engine.folder / "catalogue"),
             "LARES_NODE_SIMULATED_CARDS": "sim-0:2048",
             "LARES_NODE_CARDS": "simulated",
             "LARES_NODE_RAM_BUDGET_MIB": "2048",
@@ -77,6 +77,18 @@ class GpuNode:
         )  # fmt: skip
         return dict(line.split() for line in listed.splitlines())
 
+    def ended(self) -> str:
+        """Return what the engine and the models' own logs say of containers that have ended."""
+        ids = self.docker("ps", "-aq", "--filter", "label=house.lares.instance").split()
+        said = [self.docker("inspect", "-f", "{{.Name}} {{json .State}}", one) for one in ids]
+        logs = [
+            subprocess.run(
+                self.engine.there("docker", "logs", "--tail", "20", one), capture_output=True, text=True, check=False
+            )
+            for one in ids
+        ]  # fmt: skip
+        return "\n".join([*said, *(done.stdout + done.stderr for done in logs)])
+
     def pid(self, container: str) -> int:
         """Return the process of a container."""
         return int(self.docker("inspect", "-f", "{{.State.Pid}}", container))
@@ -103,8 +115,9 @@ class GpuNode:
 def prepared(engine: Engine, name: str, version: str, catalogue: Path = MODELS) -> GpuNode:
     """Return a machine with all that `make up` needs: the images, the folders, a catalogue. Not joined yet."""
     node = GpuNode(engine, name, version)
-    (engine.folder / "weights").mkdir()
-    shutil.copy(catalogue, engine.folder / "models.yaml")
+    for folder in ("weights", "catalogue"):
+        (engine.folder / folder).mkdir()
+    shutil.copy(catalogue, engine.folder / "catalogue/models.yaml")
     engine.load(*(f"lares/{image}:{version}" for image in IMAGES))
     return node
 

@@ -143,7 +143,15 @@ async def test_a_model_runs_there_and_answers_the_house_alone(house: House, node
     await act(house, "start", 1, instance_id="a1", model="tiny-a", cards=("sim-0",), charge_mib=900)
     await act(house, "start", 2, instance_id="c1", model="tiny-c", cards=("sim-0",), charge_mib=700)
     for instance in ("a1", "c1"):
-        await until_phase(house, instance, "ready")
+        try:
+            await until_phase(house, instance, "ready")
+        except (AssertionError, TimeoutError) as error:
+            error.add_note(
+                await asyncio.to_thread(node.ended)
+                + node.logs()[-6000:]
+                + (node.engine.folder / "dockerd.log").read_text()[-5000:]
+            )
+            raise
     running = await asyncio.to_thread(node.models)
     assert set(running) == {"a1", "c1"}
     told = {name: await asyncio.to_thread(inspect, node, one) for name, one in running.items()}
@@ -183,17 +191,19 @@ async def test_the_house_alone_reaches_the_node_and_there_one_port(
 
     targets = {(NODE, port) for port in (22, 80, 443, 2375, 2376, 8000, 8443)}
     # The containers themselves too: a machine on the same network may route to them.
-    targets |= {("10.86.0.2", 8443), ("10.87.0.2", 8000), ("10.87.1.2", 8000)}
-    assert await asyncio.to_thread(probe, HERE, targets) == {(NODE, 8443)}
+    agent = ("10.86.0.2", 8443)
+    targets |= {agent, ("10.86.0.1", 22), ("10.87.0.6", 8000), ("10.87.1.6", 8000)}
+    assert await asyncio.to_thread(probe, HERE, targets) == {(NODE, 8443), agent}
 
-    def from_the_neighbour() -> None:
+    def from_the_neighbour(target: tuple[str, int]) -> None:
         with socket.socket() as other:
             other.settimeout(2)
             other.bind((NEIGHBOUR, 0))
-            other.connect((NODE, 8443))
+            other.connect(target)
 
-    with pytest.raises(OSError):
-        await asyncio.to_thread(from_the_neighbour)
+    for target in ((NODE, 8443), agent):
+        with pytest.raises(OSError):
+            await asyncio.to_thread(from_the_neighbour, target)
 
 
 @in_one_loop
