@@ -59,6 +59,7 @@ class Draft:
     taken: dict[str, int] = field(default_factory=dict[str, int])  # places granted by this plan
     moved: set[str] = field(default_factory=set[str])  # instances that this plan has acted on
     open: dict[str, list[Deployment]] = field(default_factory=dict[str, list[Deployment]])
+    claims: dict[str, int] = field(default_factory=dict[str, int])  # by card: see `claim`
     brought: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])  # deployments
     # (node, group) -> the member that this plan brings in, or makes room for.
     groups: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -171,12 +172,30 @@ class Draft:
         self.actions.append(Wake(instance.id, mib, self.next_fence(), why))
 
     def book(self, deployment: Deployment, cards: tuple[str, ...], mib: int, ram: int) -> None:
-        """Take memory from the cards and the host: for what is started, or for what is going to be."""
+        """Take memory from the cards and the host for what is started."""
         if deployment.group is not None:
             self.groups[deployment.node, deployment.group] = deployment.model
         for card in cards:
             self.free[card] -= mib
         self.ram_free[deployment.node] -= ram
+
+    def claim(
+        self, deployment: Deployment | None, cards: tuple[str, ...], mib: int, ram: int, alone: bool
+    ) -> None:
+        """Keep memory that is on its way for one who waits for it: who is less urgent takes only what that leaves."""
+        for card in cards:
+            most = self.state.cards[card].total_mib if alone else mib
+            self.claims[card] = self.claims.get(card, 0) + most
+        if deployment is not None:
+            self.ram_free[deployment.node] -= ram
+            if deployment.group is not None:
+                self.groups[deployment.node, deployment.group] = deployment.model
+
+    def room(self, card: str) -> int:
+        """What can be booked on a card now without taking what somebody more urgent waits for."""
+        free = self.free[card]
+        claimed = self.claims.get(card)
+        return free if claimed is None else min(free, free + self.pending[card] - claimed)
 
     def send_away(self, instance: Instance, why: str, stop: bool) -> None:
         """Send an idle instance to sleep, or end it."""

@@ -27,6 +27,7 @@ class Option:
     ram: int
     seconds: float
     asleep: Instance | None = None
+    alone: bool = False
     picks: list[Pick] = field(default_factory=list[Pick])
     cost: float = 0.0
     when: int = NOW
@@ -127,7 +128,7 @@ class _Room:
                 return
             for victim in best.picks:
                 self._send(want, victim, worth)
-        self.draft.book(best.deployment, best.cards, best.delta, best.ram)
+        self.draft.claim(best.deployment, best.cards, best.delta, best.ram, best.alone)
 
     def _deployments(self, want: Want) -> list[Deployment]:
         state = self.draft.state
@@ -196,6 +197,7 @@ class _Room:
             max(0, deployment.ram_mib - asleep.ram_mib),
             wake_s(state, deployment),
             asleep,
+            alone,
         )
         for card in asleep.cards:
             own = state.cards[card].remnants.get(asleep.id)
@@ -215,6 +217,7 @@ class _Room:
     def _start(self, want: Want, deployment: Deployment) -> Option | None:
         state = self.draft.state
         ways: list[tuple[tuple[int, float, int], str, int, Found]] = []
+        alone = False
         for card in state.cards.values():
             if card.node != deployment.node or card.id not in self.draft.free:
                 continue
@@ -226,8 +229,10 @@ class _Room:
             # Alone on a card it is charged all of it: nobody knows yet what it takes.
             mib = max(need.mib, self.draft.free[card.id]) if need.alone else need.mib
             found = self.victims.pick(want, deployment, card.id, need.mib, alone=need.alone)
-            if found is not None:
-                ways.append(((found[0], found[1], self.draft.free[card.id]), card.id, mib, found))
+            if found is None:
+                continue
+            alone = alone or need.alone
+            ways.append(((found[0], found[1], self.draft.free[card.id]), card.id, mib, found))
         if len(ways) < deployment.cards_needed:
             return None
         ways.sort(key=lambda way: way[0])
@@ -235,7 +240,7 @@ class _Room:
         mib = max(way[2] for way in chosen)
         cards = tuple(way[1] for way in chosen)
         seconds = start_s(state, deployment)
-        option = Option(deployment, cards, mib, mib, deployment.ram_mib, seconds)
+        option = Option(deployment, cards, mib, mib, deployment.ram_mib, seconds, alone=alone)
         for way in chosen:
             _take(option, way[3])
         return option if self._host(want, option) else None
@@ -315,7 +320,7 @@ class _Room:
                 return
             for victim in picks:
                 self._send(want, victim, worth)
-        self.draft.free[card_id] -= request.lease_mib
+        self.draft.claim(None, (card_id,), request.lease_mib, 0, False)
 
 
 def _stale(instance: Instance, deployment: Deployment) -> bool:

@@ -152,7 +152,7 @@ def _load_if_there_is_room(draft: Draft, deployment: Deployment) -> None:
         if deployment.cards and card.id not in deployment.cards:
             continue
         need = needs(state, deployment, card)
-        if not need.alone and need.mib <= draft.free[card.id]:
+        if not need.alone and need.mib <= draft.room(card.id):
             fitting.append((draft.free[card.id], card.id, need.mib))
     if (
         len(fitting) >= deployment.cards_needed
@@ -170,7 +170,7 @@ def _wake_if_there_is_room(draft: Draft, deployment: Deployment, asleep: Instanc
     mib = max(needs(state, deployment, state.cards[card]).mib for card in asleep.cards)
     delta = mib - asleep.charge_mib
     ram = max(0, deployment.ram_mib - asleep.ram_mib)
-    if all(delta <= draft.free[card] for card in asleep.cards) and (
+    if all(delta <= draft.room(card) for card in asleep.cards) and (
         ram <= draft.ram_free[deployment.node]
     ):
         draft.wake(deployment, asleep, mib, ram, "it is pinned")

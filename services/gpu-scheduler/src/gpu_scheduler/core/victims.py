@@ -126,13 +126,11 @@ class Victims:
         if alone:
             members = members + [i for i in draft.on_card[card_id] if i.phase in RESIDENT]
         must = {i.id: i for i in members if i.id not in draft.moved}
-        free, pending = draft.free[card_id], draft.pending[card_id] - own_pending
-        if not must:
-            if mib <= free:
-                waiting = group_going or (alone and _others_going(draft, card_id))
-                return (SOON if waiting else NOW, 0.0, [])
-            if mib <= free + pending:
-                return (SOON, 0.0, [])
+        comes = draft.free[card_id] + draft.pending[card_id] - own_pending
+        comes -= draft.claims.get(card_id, 0)
+        if not must and mib <= comes:
+            waiting = group_going or (alone and _others_going(draft, card_id))
+            return (SOON if waiting or mib > draft.free[card_id] else NOW, 0.0, [])
         forced: list[Candidate] = []
         for instance in must.values():
             candidate = self.candidate(instance)
@@ -144,7 +142,7 @@ class Victims:
             for c in self._candidates(card_id)
             if c.instance.id not in must and self.may_go(c, want)
         ]
-        short = mib - free - pending
+        short = mib - comes
         for stop in (False, True):
             found = self._enough(want, card_id, short, forced, choice, stop)
             if found is not None:
