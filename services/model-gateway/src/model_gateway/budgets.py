@@ -30,7 +30,7 @@ log = logs.get(__name__)
 MICROS = 1_000_000
 UNLIMITED = 2**62
 # These answer with something else than text of their own.
-WRITES_NO_TOKENS = frozenset({"/embeddings", "/rerank", "/audio/transcriptions", "/audio/speech"})
+WRITES_NO_TOKENS = ("/embeddings", "/rerank", "/audio/", "/images/")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def most(way: Way, ask: Ask, endpoint_path: str, outgoing: Outgoing) -> Amount:
     # A picture is more bytes than tokens.
     read = context if "vision" in ask.needs.skills else min(size, context or size)
     written = 0
-    if endpoint_path not in WRITES_NO_TOKENS:
+    if not endpoint_path.startswith(WRITES_NO_TOKENS):
         written = ask.needs.output_tokens or output_limit(way)
     return Amount(read, written, cost_micros(way.price, read, written))
 

@@ -8,6 +8,7 @@ from model_gateway.gpu.link import Link
 from model_gateway.upstream import Upstream
 
 MICROS = 1_000_000
+SECONDS_PER_HOUR = 3600.0
 ANSWER_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -63,6 +64,9 @@ class Numbers:
         self.cost = metrics.counter(
             "cost_total", "What answers cost, in the currency of models.yaml.", ("way",)
         )
+        self.energy = metrics.counter(
+            "watt_hours_total", "What answers drew, where cards tell.", ("way",)
+        )
         self.falls = metrics.counter(
             "fall_overs_total",
             "Requests that a way could not answer and that passed to the next.",
@@ -99,6 +103,8 @@ class Numbers:
         way = call.way or ""
         self.ways.labels(call.model, way, outcome).inc()
         self.queue.labels(way).observe(call.queue_seconds)
+        if call.watt_seconds:
+            self.energy.labels(way).inc(call.watt_seconds / SECONDS_PER_HOUR)
         if call.cost_micros:
             self.cost.labels(way).inc(call.cost_micros / MICROS)
         read = call.tally.tokens_read or 0

@@ -10,6 +10,11 @@ from kit.settings import SECRETS_DIR, SECRETS_DIR_VARIABLE, HttpSettings, secret
 class Settings(HttpSettings):
     """Where the models are named and how the outside is reached."""
 
+    connections_max: int = setting(
+        "LARES_CONNECTIONS_MAX",
+        default=1024,
+        help="Most connections served at once; more are answered 503. A stream that waits holds one.",
+    )
     models_file: Path = setting(
         "LARES_MODELS_FILE",
         default=Path("/etc/lares/models.yaml"),
