@@ -11,7 +11,7 @@ from dataclasses import replace
 from gpu_scheduler.core.codes import LOST, NODE_AWAY
 from gpu_scheduler.core.events import ActionFailed, CardSeen, InstanceSeen, NodeSeen
 from gpu_scheduler.core.learning import back_off, measure, note_transition, out_of_memory
-from gpu_scheduler.core.ledger import card_sum, foreign_mib, measured_charge, need_of
+from gpu_scheduler.core.ledger import GOING, card_sum, foreign_mib, measured_charge, need_of
 from gpu_scheduler.core.model import (
     Card,
     Doom,
@@ -82,7 +82,7 @@ def action_failed(state: State, event: ActionFailed, now: float) -> None:
         was_asleep = instance.phase is Phase.WAKING
         instance.phase = Phase.ASLEEP if was_asleep else Phase.READY
         instance.since = now
-        instance.resident_since = None if was_asleep else now
+        instance.resident_since = None if was_asleep else min(now, instance.last_used)
         _book_ram(state, instance)
         if was_asleep:
             _give_back(state, instance, now, now)
@@ -257,8 +257,11 @@ def _change(
         return
     instance.phase = to
     if to is Phase.READY:
-        instance.resident_since = now
-        instance.grants = 0
+        if was in GOING:  # it stayed after all: that begins no new dwelling
+            instance.resident_since = min(now, instance.last_used)
+        else:
+            instance.resident_since = now
+            instance.grants = 0
         instance.error = None
         state.wanted.discard(instance.deployment)
         _book_ram(state, instance)
