@@ -236,7 +236,7 @@ async def test_no_more_recordings_are_held_than_there_is_memory_for(
         await asyncio.sleep(0.01)
     with pytest.raises(openai.InternalServerError) as caught:
         await house.client.audio.transcriptions.create(model="listener", file=large)
-    assert (caught.value.status_code, code_of(caught.value)) == (503, "inference.uploads_full")
+    assert (caught.value.status_code, code_of(caught.value)) == (503, "kit.uploads_full")
     # A short one still has room.
     studio.mode = "well"
     await house.client.audio.transcriptions.create(model="listener", file=CLIP)

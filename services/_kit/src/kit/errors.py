@@ -91,6 +91,13 @@ class BodyTooLarge(KitError):
     fix = "Send less at once."
 
 
+class UploadsFull(KitError):
+    code = "kit.uploads_full"
+    status = 503
+    reason = "Too many files are being worked on to take another."
+    fix = "Try again in a moment, or send a smaller one."
+
+
 _BY_STATUS: dict[int, type[KitError]] = {404: NotFound, 405: MethodNotAllowed, 413: BodyTooLarge}
 
 

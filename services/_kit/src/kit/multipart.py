@@ -1,17 +1,20 @@
 """Multipart bodies: read piece by piece, every part bounded, files held in memory. Needs the extra `forms`.
 
 form = await read_form(request, file_bytes_max=25 << 20)
+
+`UploadRoom` goes before the routes that read them: files are held until the answer's end, and memory has one too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from kit.errors import BodyTooLarge, InvalidRequest
+from kit.errors import BodyTooLarge, InvalidRequest, UploadsFull
 
 FIELD_BYTES_MAX = 64 * 1024
 PARTS_MAX = 64
@@ -60,6 +63,35 @@ async def read_form(request: Request, *, file_bytes_max: int) -> MultipartForm:
     if not collector.whole:
         raise InvalidRequest("The multipart form breaks off before its end.")
     return MultipartForm(collector.fields, tuple(collector.files))
+
+
+class UploadRoom:
+    """Refuses a request to `paths` whose body would be one too many in memory. Added as middleware."""
+
+    def __init__(
+        self, app: ASGIApp, paths: Collection[str], held_bytes_max: int, body_bytes_max: int
+    ) -> None:
+        self.app = app
+        self.paths = frozenset(paths)
+        self.held_bytes_max = held_bytes_max
+        self.body_bytes_max = body_bytes_max
+        self.held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request, if there is room. Raises UploadsFull."""
+        if scope["type"] != "http" or scope["path"] not in self.paths:
+            await self.app(scope, receive, send)
+            return
+        announced = [value for name, value in scope["headers"] if name == b"content-length"]
+        # Whoever does not say how much it is may send as much as is taken at all.
+        size = int(announced[0]) if announced and announced[0].isdigit() else self.body_bytes_max
+        if self.held + size > self.held_bytes_max:
+            raise UploadsFull(Retry_After="5")
+        self.held += size
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.held -= size
 
 
 @dataclass

@@ -13,6 +13,7 @@ from contracts.accounts import BUDGETS_PATH, USAGE_PATH
 from kit import logs
 from kit.clock import Clock
 from kit.http import equip, with_heartbeat
+from kit.multipart import UploadRoom
 from kit.pool import Database, Pool
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,7 +34,7 @@ from model_gateway.gpu.setup import gpu_ways
 from model_gateway.numbers import Numbers
 from model_gateway.routes import Api
 from model_gateway.settings import Settings
-from model_gateway.uploads import UploadRoom
+from model_gateway.uploads import FORM_BYTES_MAX, HELD_BYTES_MAX
 from model_gateway.upstream import Upstream
 from model_gateway.ways import GPU
 
@@ -94,7 +95,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
         if endpoint.body_bytes_max is not None
     }
     # Inside what `equip` adds: a request that is refused for lack of room is still counted and traced.
-    room = Middleware(UploadRoom, paths=larger)
+    room = Middleware(
+        UploadRoom, paths=larger, held_bytes_max=HELD_BYTES_MAX, body_bytes_max=FORM_BYTES_MAX
+    )
     app = Starlette(lifespan=with_heartbeat(lifespan), middleware=[room])
     key = settings.caller_public_key
     verifier = LateVerifier(key) if key else None

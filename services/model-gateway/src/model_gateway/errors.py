@@ -169,13 +169,6 @@ class BackendUnavailable(KitError):
     fix = "Wait a moment and try again; System shows whether it is running."
 
 
-class UploadsFull(KitError):
-    code = "inference.uploads_full"
-    status = 503
-    reason = "Too many files are being worked on to take another."
-    fix = "Try again in a moment, or send a shorter recording."
-
-
 class QueueTimeout(KitError):
     code = "inference.queue_timeout"
     status = 503

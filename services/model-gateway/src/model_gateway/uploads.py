@@ -1,47 +1,19 @@
-"""Files that come with a request: read within bounds, sent on in pieces, and never more of them than there is memory for."""
+"""Files that come with a request: read within bounds, and sent on in pieces."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 
 from kit.errors import InvalidRequest
 from kit.multipart import read_form
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model_gateway.endpoint import Form, Upload
-from model_gateway.errors import RequestInvalid, UploadsFull
+from model_gateway.errors import RequestInvalid
 
 UPLOAD_BYTES_MAX = 25 * 1024 * 1024
+FORM_BYTES_MAX = UPLOAD_BYTES_MAX + 256 * 1024
 # Over all requests. The service's container has 128 MiB for everything.
 HELD_BYTES_MAX = 32 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
-
-
-class UploadRoom:
-    """Refuses a request whose upload would be one too many in memory; an upload is held until its answer's end."""
-
-    def __init__(
-        self, app: ASGIApp, paths: Collection[str], bytes_max: int = HELD_BYTES_MAX
-    ) -> None:
-        self.app = app
-        self.paths = frozenset(paths)
-        self.bytes_max = bytes_max
-        self.held = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request, if there is room. Raises UploadsFull."""
-        if scope["type"] != "http" or scope["path"] not in self.paths:
-            await self.app(scope, receive, send)
-            return
-        announced = [value for name, value in scope["headers"] if name == b"content-length"]
-        # Whoever does not say how much it is may send as much as is taken at all.
-        size = int(announced[0]) if announced and announced[0].isdigit() else UPLOAD_BYTES_MAX
-        if self.held + size > self.bytes_max:
-            raise UploadsFull(Retry_After="5")
-        self.held += size
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.held -= size
 
 
 async def receive_form(request: Request) -> Form:

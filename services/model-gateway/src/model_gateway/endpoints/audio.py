@@ -24,7 +24,7 @@ from model_gateway.endpoint import (
 from model_gateway.endpoints.fields import choice_of, extra_fields, refuse_unknown, text_of
 from model_gateway.endpoints.transcripts import FORMATS, TIMED, render, seconds_of, wav_seconds
 from model_gateway.errors import BackendFailed, BackendInvalid, RequestInvalid
-from model_gateway.uploads import UPLOAD_BYTES_MAX, multipart, receive_form
+from model_gateway.uploads import FORM_BYTES_MAX, multipart, receive_form
 from model_gateway.ways import Needs, Way
 
 FORM_FIELDS = frozenset(
@@ -62,7 +62,7 @@ class Transcriptions(Endpoint[SoundAsk]):
 
     path = "/audio/transcriptions"
     kinds = frozenset({"transcription"})
-    body_bytes_max = UPLOAD_BYTES_MAX + 256 * 1024
+    body_bytes_max = FORM_BYTES_MAX
     streams = True
     languages = True
 

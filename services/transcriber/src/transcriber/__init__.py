@@ -1,0 +1,1 @@
+"""Turns what was said into text, by OpenAI's audio API."""
