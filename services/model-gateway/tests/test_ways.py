@@ -153,6 +153,12 @@ def test_a_gpu_way_is_none_while_no_node_offers_it() -> None:
         names("deep", offers={"deep": offer("deep", available=False, why="it is banned")})
 
 
+def test_a_queue_that_is_too_long_is_waited_in_only_where_nothing_else_is_left() -> None:
+    long = {name: offer(name, expected_wait_seconds=301.0) for name in ("qwen", "deep")}
+    assert names("best", offers=long) == ["home", "trusted", "cloud"]
+    assert names("deep", offers=long) == ["gpu:deep"]
+
+
 def test_a_node_may_be_shown_less_than_the_file_says_and_never_more() -> None:
     shy = {"qwen": offer("qwen", max_tier="convenience")}
     assert names("best", "sensitive", offers=shy) == ["home", "trusted"]

@@ -6,7 +6,8 @@
 3. a way that may not see text of the request's tier is none; where no way is left, the model that the file names for
    private text is asked instead, and where there is none the request is refused;
 4. a way that cannot do what is asked (context, answer's length, tools, JSON schema, pictures, class) is none;
-5. a GPU way that no node offers now, or not up to this tier, is none.
+5. a GPU way that no node offers now, or not up to this tier, is none; one that would be waited for longer than the file
+   allows is none where another is left.
 
 What is left is tried in the file's order. What a way refuses later (away, busy, over its budget) passes to the next.
 """
@@ -194,7 +195,9 @@ def choose(
             f"The model {name} may be shown text up to the tier {most}; this request is {tier}."
         )
     able = _first(seeing, lambda way: _unable(way, needs, service_class))
-    return tuple(_first(able, lambda way: _absent(way, offers)))
+    there = _first(able, lambda way: _absent(way, offers))
+    soon = [way for way in there if not _too_long(way, offers)]
+    return tuple(soon or there)
 
 
 def _first(ways: list[Way], why_not: Callable[[Way], KitError | None]) -> list[Way]:
@@ -241,3 +244,8 @@ def _absent(way: Way, offers: Offers) -> KitError | None:
         why = offer.why if offer and offer.why else "no GPU node offers it now"
         return GpuUnavailable(f"{way.model} is not available: {why}.")
     return None
+
+
+def _too_long(way: Way, offers: Offers) -> bool:
+    wait = offers[way.gpu].expected_wait_seconds if way.gpu is not None else None
+    return wait is not None and wait > way.leg.queue_seconds
