@@ -15,5 +15,7 @@ if find_spec("hypothesis") is not None:
     settings.load_profile("lares")
 
 pytest_plugins = [
-    name for name in ("kit.testing.callers", "kit.testing.data") if find_spec(name) is not None
+    name
+    for name in ("kit.testing.callers", "kit.testing.data", "tests.gpu.fixtures")
+    if find_spec(name) is not None
 ]

@@ -13,15 +13,17 @@ while read -r name address hardware; do
   # Asked for within half a minute: an older file has been answered.
   [ -n "$(find "$folder" -maxdepth 1 -type f -name "$name" -newermt '-30 seconds' 2>/dev/null)" ] || continue
   device=$(ip -o route get "$address" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-  broadcast=$(ip -o -4 addr show dev "$device" | sed -n 's/.* brd \([0-9.]*\).*/\1/p' | head -n 1)
-  /usr/bin/python3 - "$hardware" "${broadcast:-255.255.255.255}" "$device" <<'SEND'
-import socket, sys
-hardware, broadcast, device = sys.argv[1:]
+  ip -o -4 addr show dev "$device" | awk '{ print $4 }' | /usr/bin/python3 -c '
+import ipaddress, socket, sys
+hardware, address = sys.argv[1], ipaddress.ip_address(sys.argv[2])
+own = [ipaddress.ip_interface(line.strip()).network for line in sys.stdin]
 packet = b"\xff" * 6 + bytes.fromhex(hardware.replace(":", "")) * 16
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    for _ in range(3):
-        sender.sendto(packet, (broadcast, 9))
-SEND
+    for network in (network for network in own if address in network):
+        # A packet may get lost, and nobody says that it arrived.
+        for _ in range(3):
+            sender.sendto(packet, (str(network.broadcast_address), 9))
+' "$hardware" "$address"
   echo "woke $name"
 done <"$nodes"
