@@ -215,11 +215,9 @@ class World:
         for card_id in instance.cards:
             card = node.cards[card_id]  # type: ignore[attr-defined]
             ours = 0
-            others = 0
             for other in self.state.instances.values():
                 if card_id not in other.cards:
                     continue
-                others += other is not instance
                 asleep = self.state.deployments[other.deployment].asleep_mib
                 if other.phase is Phase.ASLEEP or (
                     other.phase is Phase.STOPPING and other.charge_mib <= asleep
@@ -232,6 +230,7 @@ class World:
                 for r in self.state.granted.values()
                 if not r.model and r.lease_card == card_id
             )
+            others = ours - node.truth[instance.deployment[1]]  # type: ignore[attr-defined]
             known = self.state.cards[card_id]
             foreign = max(0, known.used_mib - sum(known.ours_mib.values()))
             if others and ours + max(leased, 0) + min(foreign, card.foreign_seen_mib) > (

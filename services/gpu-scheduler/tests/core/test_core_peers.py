@@ -216,8 +216,8 @@ def test_a_start_that_runs_out_of_memory_is_tried_once_more_alone_and_then_repor
     (first,) = of_kind(house.decide(), Start)
     house.is_(first.instance_id, Phase.FAILED, error="out of memory", oom=True)
     house.pass_(6.0)
-    assert of_kind(house.decide(), Sleep)  # whoever is beside it makes way
-    house.is_(house.of("b").id, Phase.ASLEEP)
+    assert of_kind(house.decide(), Stop)  # whoever is beside it makes way, with all it has
+    house.is_(house.of("b").id, Phase.STOPPED)
     house.pass_(0.5)
     (second,) = of_kind(house.decide(), Start)
     assert second.charge_mib > 20000

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_scheduler.core.draft import Draft
-from gpu_scheduler.core.ledger import RESIDENT, reload_s, start_s, wake_s, work_s
+from gpu_scheduler.core.ledger import GOING, RESIDENT, reload_s, start_s, wake_s, work_s
 from gpu_scheduler.core.model import Deployment, DeploymentKey, Instance, Phase, Request
 from gpu_scheduler.core.waiting import Line, next_use_weight
 
@@ -124,7 +124,13 @@ class Victims:
             return None
         members, group_going = group
         if alone:
-            members = members + [i for i in draft.on_card[card_id] if i.phase in RESIDENT]
+            members = members + [
+                i
+                for i in draft.on_card[card_id]
+                if (i.charge_mib > 0 or i.phase in RESIDENT)
+                and (deployment is None or i.deployment != deployment.key)
+                and i.phase not in GOING
+            ]
         must = {i.id: i for i in members if i.id not in draft.moved}
         comes = draft.free[card_id] + draft.pending[card_id] - own_pending
         comes -= draft.claims.get(card_id, 0)
@@ -144,7 +150,7 @@ class Victims:
         ]
         short = mib - comes
         for stop in (False, True):
-            found = self._enough(want, card_id, short, forced, choice, stop)
+            found = self._enough(want, card_id, short, forced, choice, stop, alone)
             if found is not None:
                 return found
         return None
@@ -157,12 +163,15 @@ class Victims:
         forced: list[Candidate],
         choice: list[Candidate],
         stop: bool,
+        alone: bool,
     ) -> Found | None:
         """The cheapest that give back enough: those that must go, then by cost, and none that is not needed."""
         picks: list[Pick] = []
         total = 0.0
         for candidate in forced:
             how = stop or not self.may_sleep(candidate, want)
+            if alone and candidate.deployment is not None:
+                how = how or candidate.deployment.asleep_mib > 0  # what sleep leaves is in the way
             picks.append(Pick(candidate.instance, how))
             if card_id in candidate.instance.cards:
                 short -= candidate.gain(how, 0)
@@ -317,7 +326,7 @@ def _cheapest(priced: Priced, short: int) -> Priced:
 
 
 def _others_going(draft: Draft, card_id: str) -> bool:
-    return any(i.phase in (Phase.SLEEPING, Phase.STOPPING) for i in draft.on_card.get(card_id, ()))
+    return any(i.phase in GOING for i in draft.on_card.get(card_id, ()))
 
 
 def _group(draft: Draft, deployment: Deployment | None) -> tuple[list[Instance], bool] | None:
