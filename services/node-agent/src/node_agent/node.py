@@ -27,7 +27,7 @@ from node_agent.means import Means
 from node_agent.numbers import Numbers
 from node_agent.once import Once
 from node_agent.settings import Settings
-from node_agent.shelf import Offer, Shelf
+from node_agent.shelf import Offer, Shelf, Vendor
 from node_agent.talk import Talk
 
 log = logs.get(__name__)
@@ -75,10 +75,11 @@ class Node:
             settings.weights_path,
             settings.version,
             engine,
-            vendor=lambda: self.readings[0].vendor if self.readings else "nvidia",
+            vendor=lambda: self.vendor,
             changed=self.hub.changed,
         )
         self.readings: tuple[CardReading, ...] = ()
+        self.vendor: Vendor = "nvidia"
         self.leaving = False
         self.adopted = asyncio.Event()  # until then nothing is said: silence is not "nothing runs"
         self.engine_error: str | None = None
@@ -273,6 +274,11 @@ class Node:
             models=tuple(offer.declared for offer in offers.values()),
             instances=instances,
         )
+
+    async def look_at_cards(self) -> Vendor:
+        """Return whose cards they are; a node whose cards cannot be read is taken for one that needs most."""
+        read = await self._cards.read(())
+        return read[0].vendor if read else "nvidia"
 
     def _host(self) -> tuple[machine.Ram, dict[str, int]]:
         used: dict[str, int] = {}

@@ -29,6 +29,8 @@ async def adopt(node: Node) -> None:
     """
     while True:
         try:
+            # Whose cards they are decides what a model's driver takes of them.
+            node.vendor = await node.look_at_cards()
             await node.shelf.look()
             await node.shelf.weigh()
             await _adopt_once(node)
