@@ -221,44 +221,59 @@ class Fuzz:
         """Something goes wrong, or is ordered."""
         if self.quiet:
             return
-        rng, world = self.rng, self.world
-        node = rng.choice(list(world.nodes.values()))
-        gateway = rng.choice(list(world.gateways.values()))
-        match rng.randint(0, 11):
-            case 0 | 1:
-                instances = list(node.instances)
-                if instances and rng.random() < self.faults.crash * 20:
-                    node.crash(rng.choice(instances))
-            case 2:
-                if node.up:
-                    node.down()
-                    rebooted = rng.random() < 0.4
-                    world.later(
-                        rng.choice((1.0, 5.0, 40.0)),
-                        lambda: node.back(rebooted) if not node.up else None,
-                    )
-            case 3 | 4:
-                gateway.cut(rng.choice((0.2, 1.0, 5.0)), GRACE_S)
-            case 5:
-                if gateway.connected:
-                    gateway.killed()
-            case 6:
-                if self.agents:
-                    agent = rng.choice(self.agents)
-                    agent.alive = False
-                    if rng.random() < 0.5:
-                        world.tell(AgentGone(agent.name))
-            case 7 | 8:
-                self._order(node.name)
-            case 9:
-                if self.faults.foreign:
-                    self._foreign(node)
-            case 10:
-                if not world.stalled and rng.random() < 0.3:
-                    world.restart(rng.uniform(0.1, 4.0))
-            case _:
-                pass
-        world.later(rng.expovariate(1 / 8.0), self._something)
+        node = self.rng.choice(list(self.world.nodes.values()))
+        what = self.rng.choice(
+            (
+                lambda: self._crash(node),
+                lambda: self._crash(node),
+                lambda: self._silence(node),
+                self._cut,
+                self._cut,
+                self._kill_gateway,
+                self._agent_dies,
+                lambda: self._order(node.name),
+                lambda: self._order(node.name),
+                lambda: self._foreign(node) if self.faults.foreign else None,
+                self._restart,
+                lambda: None,
+            )
+        )
+        what()
+        self.world.later(self.rng.expovariate(1 / 8.0), self._something)
+
+    def _crash(self, node: FakeNode) -> None:
+        instances = list(node.instances)
+        if instances and self.rng.random() < self.faults.crash * 20:
+            node.crash(self.rng.choice(instances))
+
+    def _silence(self, node: FakeNode) -> None:
+        if node.up:
+            node.down()
+            rebooted = self.rng.random() < 0.4
+            self.world.later(
+                self.rng.choice((1.0, 5.0, 40.0)),
+                lambda: node.back(rebooted) if not node.up else None,
+            )
+
+    def _cut(self) -> None:
+        gateway = self.rng.choice(list(self.world.gateways.values()))
+        gateway.cut(self.rng.choice((0.2, 1.0, 5.0)), GRACE_S)
+
+    def _kill_gateway(self) -> None:
+        gateway = self.rng.choice(list(self.world.gateways.values()))
+        if gateway.connected:
+            gateway.killed()
+
+    def _agent_dies(self) -> None:
+        if self.agents:
+            agent = self.rng.choice(self.agents)
+            agent.alive = False
+            if self.rng.random() < 0.5:
+                self.world.tell(AgentGone(agent.name))
+
+    def _restart(self) -> None:
+        if not self.world.stalled and self.rng.random() < 0.3:
+            self.world.restart(self.rng.uniform(0.1, 4.0))
 
     def _order(self, node: str) -> None:
         rng = self.rng
