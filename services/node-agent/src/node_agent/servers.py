@@ -85,6 +85,13 @@ def _house(model: Model) -> dict[str, str]:
     return told
 
 
+def _transcriber(model: Model) -> dict[str, str]:
+    # Its own idleness is off: what is resident is the scheduler's to say.
+    own = {"LARES_TRANSCRIBER_NAME": "{name}", "LARES_TRANSCRIBER_IDLE_SECONDS": "-1"}
+    device = {"LARES_TRANSCRIBER_DEVICE": "cpu"} if model.devices == "none" else {}
+    return _house(model) | own | device
+
+
 def _local_llm(model: Model) -> dict[str, str]:
     idle = model.sleep.idle_seconds if model.sleep.method == "idle" else -1
     told = {
@@ -183,7 +190,7 @@ _PRESETS: dict[str, _Preset] = {
     "local-llm": _Preset("local-llm", 8000, "/health", environment=_local_llm),
     "llama.cpp": _Preset("", 8000, "/health", command=_llama_cpp),
     "vllm": _Preset("", 8000, "/health", command=_vllm, environment=_vllm_environment),
-    "transcriber": _Preset("transcriber", 8000, "/readyz", environment=_house),
+    "transcriber": _Preset("transcriber", 8000, "/readyz", environment=_transcriber),
     "speech": _Preset("text-to-speech", 8000, "/readyz", environment=_house),
     "embeddings": _Preset("embedder", 8000, "/readyz", environment=_house),
     "custom": _Preset("", 0, "/"),
