@@ -129,7 +129,8 @@ def coded_errors(root: Path = ROOT) -> list[Coded]:
 def script_errors(root: Path = ROOT) -> list[Coded]:
     """Return what the set-up scripts say with `fail CODE "what happened" "what to do"`, the first of each code."""
     found: dict[str, Coded] = {}
-    for path in sorted((root / "setup").rglob("*.sh")):
+    folders = ("setup", "gpu-node/setup")
+    for path in [p for folder in folders for p in sorted((root / folder).rglob("*.sh"))]:
         # What a variable or a command would put in is an ellipsis in the catalogue.
         text = path.read_text().replace("\\\n", " ")
         text = re.sub(r"\$\([^()]*\)|\$\{[^}]*\}|\$\w+|\$[*@]", "…", text)
@@ -147,7 +148,7 @@ def read_rows(text: str) -> dict[str, tuple[str, str, str]]:
 
 def raised_elsewhere(root: Path, code: str) -> bool:
     """Whether a code that is no class's stands in a script, a template or another source of the house."""
-    places = ("services", "edge", "setup", "images", "tools", "db")
+    places = ("services", "edge", "setup", "gpu-node/setup", "images", "tools", "db")
     suffixes = {".py", ".sh", ".caddy", ".yaml", ".sql", ".ts", ".svelte", ""}
     files = (path for place in places for path in (root / place).rglob("*"))
     return any(

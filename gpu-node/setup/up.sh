@@ -20,7 +20,7 @@ install -d -m 0700 "$LARES_TMP"
 source gpu-node/setup/token.sh
 node_load
 if ! joined && [ -z "${JOIN:-}" ]; then
-  fail node.not_joined "this node belongs to no house yet" "on the house run: sudo make gpu-node ADDRESS=<this machine's> NAME=<its name>; then here: sudo make up JOIN=<token>"
+  fail node.no_house "this node belongs to no house yet" "on the house run: sudo make gpu-node ADDRESS=<this machine's> NAME=<its name>; then here: sudo make up JOIN=<token>"
 fi
 source gpu-node/setup/cards.sh
 

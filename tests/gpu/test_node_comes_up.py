@@ -95,7 +95,7 @@ in_one_loop = pytest.mark.asyncio(loop_scope="module")
 async def test_a_node_that_belongs_to_no_house_does_not_come_up_and_says_what_to_do(
     bare: GpuNode,
 ) -> None:
-    with pytest.raises(AssertionError, match="node.not_joined"):
+    with pytest.raises(AssertionError, match="node.no_house"):
         await asyncio.to_thread(bare.make, "up")
 
 

@@ -11,7 +11,15 @@ from kit.testing.bus import DEAD, KEY, TOPIC, consuming, until
 from kit.testing.data import Valkey
 from redis import Redis, exceptions
 
-SERVICES = ("memory", "memory_worker", "orchestrator", "dashboard", "state_registry", "gpu_scheduler", "health")
+SERVICES = (
+    "memory",
+    "memory_worker",
+    "orchestrator",
+    "dashboard",
+    "state_registry",
+    "gpu_scheduler",
+    "health",
+)
 DENIED = exceptions.NoPermissionError
 as_each_service = pytest.mark.parametrize("user", SERVICES)
 
