@@ -151,7 +151,7 @@ class Parts:
         from kit.testing.callers import make_keys
 
         self.postgres, self.folder = postgres, folder
-        self.dashboard, self.mcp = Recorder(), Recorder()
+        self.dashboard, self.mcp, self.gpu = Recorder(), Recorder(), Recorder()
         self.port, self.http_port = free_port(), free_port()
         self.identity_port, self.forward_auth_port = free_port(), free_port()
         self.setup_token = secrets.token_urlsafe(32)
@@ -231,6 +231,7 @@ class Parts:
             "LARES_FORWARD_AUTH_URL": f"http://127.0.0.1:{self.forward_auth_port}",
             "LARES_DASHBOARD_URL": self.dashboard.url,
             "LARES_MCP_GATEWAY_URL": self.mcp.url,
+            "LARES_GPU_SCHEDULER_URL": self.gpu.url,
             "LARES_WWW": str(self.folder / "www"),
         }
 
@@ -264,8 +265,8 @@ class Parts:
     def stop(self) -> None:
         for part in (self.caddy, self.forward_auth, self.identity):
             part.stop()
-        self.dashboard.close()
-        self.mcp.close()
+        for recorder in (self.dashboard, self.mcp, self.gpu):
+            recorder.close()
 
 
 @contextlib.contextmanager

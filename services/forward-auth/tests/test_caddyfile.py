@@ -20,6 +20,7 @@ def adapted(tmp_path: Path, **settings: str) -> dict[str, Any]:
         "LARES_IDENTITY_URL": "http://10.0.0.2:8000",
         "LARES_DASHBOARD_URL": "http://10.0.0.3:8000",
         "LARES_MCP_GATEWAY_URL": "http://10.0.0.4:8000",
+        "LARES_GPU_SCHEDULER_URL": "http://10.0.0.5:8000",
         **settings,
     }
     file = ROOT / "edge" / "caddy" / "Caddyfile"
