@@ -101,6 +101,7 @@ class ANode:
         self.refuse: dict[str, tuple[int, str]] = {}  # verb -> (status, code)
         self.drop = 0  # so many answers to actions get lost
         self.watts: float | None = None
+        self.wake_mac: str | None = None
         self.port = 0
         self.listeners = 0
         self._seq = 0
@@ -142,6 +143,7 @@ class ANode:
             ram_total_mib=64_000,
             ram_used_mib=4_000,
             ram_budget_mib=32_000,
+            wake_mac=self.wake_mac,
             cards=(
                 CardReading(
                     id=CARD,
@@ -193,10 +195,10 @@ class ANode:
         return web.json_response(text=told.model_dump_json(), status=202)
 
     def _carry_out(self, action: NodeAction) -> None:
-        assert action.instance_id is not None
-        known = self.instances.get(action.instance_id)
+        known = self.instances.get(action.instance_id or "")
         if action.verb == "start":
             assert action.model is not None
+            assert action.instance_id is not None
             known = Running(
                 action.instance_id,
                 self.models[action.model],

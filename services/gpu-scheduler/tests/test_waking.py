@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contracts.scheduling import Ended
 from kit.testing.bus import until
 
 from .a_house import Gateway, House
@@ -59,3 +60,33 @@ async def test_a_node_whose_address_nobody_gave_is_never_woken(
         await gateway.ask("a")
         assert (await gateway.hear("refused", "a")).code == "inference.node_away"
         assert not list(Path(surroundings.environment["LARES_WAKE_DIR"]).iterdir())
+
+
+async def test_a_node_that_nobody_uses_is_asked_to_suspend_once_it_is_idle_for_long(
+    surroundings: House, start: Callable[..., Any], gateways: Callable[..., Gateway], pg: Any
+) -> None:
+    await be_wakeable(pg)
+    surroundings.node.wake_mac = "02:00:5e:10:00:07"
+    async with start(LARES_GPU_NODE_IDLE_SECONDS="1.5") as house:
+        gateway = await gateways(house.url).connect()
+        await gateway.offered("small", available=True)
+        await gateway.ask("a")
+        granted = await gateway.hear("granted", "a")
+        await asyncio.sleep(2.5)
+        assert [verb for verb, _ in house.node.verbs()] == ["start"], "it is in use"
+        await gateway.say(Ended(request_id="a", fence=granted.fence, outcome="ok"))
+        await until(lambda: ("suspend", None) in house.node.verbs())
+
+
+@pytest.mark.parametrize("missing", ["the setting", "its own word", "a way to wake it"])
+async def test_no_node_is_suspended_that_does_not_agree_or_could_not_be_woken(
+    surroundings: House, start: Callable[..., Any], pg: Any, missing: str
+) -> None:
+    if missing != "a way to wake it":
+        await be_wakeable(pg)
+    surroundings.node.wake_mac = None if missing == "its own word" else "02:00:5e:10:00:07"
+    seconds = "0" if missing == "the setting" else "0.3"
+    async with start(LARES_GPU_NODE_IDLE_SECONDS=seconds) as house:
+        await until(lambda: house.scheduler.house.loop.state.deployments)
+        await asyncio.sleep(1.5)
+        assert house.node.actions == []

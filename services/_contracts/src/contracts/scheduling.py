@@ -333,6 +333,7 @@ class NodeView(Contract):
     last_seen: Instant | None
     ram_budget_mib: Mib
     ram_used_mib: Mib
+    error: Sentence | None = None  # of the node itself, as it says
 
 
 class Decision(Contract):

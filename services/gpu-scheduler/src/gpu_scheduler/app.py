@@ -45,6 +45,7 @@ from gpu_scheduler.offers import Offers
 from gpu_scheduler.orders import Orders, standing
 from gpu_scheduler.placing import Placing
 from gpu_scheduler.policy import read
+from gpu_scheduler.resting import Resting
 from gpu_scheduler.routes import ROUTES
 from gpu_scheduler.settings import Settings
 from gpu_scheduler.store import Store
@@ -100,10 +101,11 @@ class Scheduler:
         orders = Orders(loop, fleet, self._keeper, disabled=off)
         hands.wire(loop, gateways, leases, fleet)
         self._announcer = Announcer(bus, clock)
+        resting = Resting(fleet, settings.node_idle_seconds)
         books = Bookkeeping(loop, fleet, self._keeper, numbers, clock)
         for watcher in (
             *(gateways.turned, leases.turned, agents.turned, fleet.turned),
-            *(self._announcer.turned, books.turned),
+            *(self._announcer.turned, books.turned, resting.turned),
         ):
             loop.watch(watcher)
         self.authority = Authority(settings.node_authority, settings.node_authority_key, clock)

@@ -38,6 +38,11 @@ class Settings(HttpSettings):
         default=3.0,
         help="Silence from which a GPU node is taken to be away.",
     )
+    node_idle_seconds: float = setting(
+        "LARES_GPU_NODE_IDLE_SECONDS",
+        default=0.0,
+        help="Idle time after which a node that allows it and can be woken is asked to suspend; 0: never.",
+    )
     history_days: int = setting(
         "LARES_GPU_HISTORY_DAYS",
         default=7,

@@ -73,6 +73,7 @@ class Views:
             last_seen=self.instant(node.last_seen),
             ram_budget_mib=max(0, node.ram_budget_mib),
             ram_used_mib=said.ram_used_mib if said else 0,
+            error=said.error if said else None,
         )
 
     def cards(self) -> tuple[CardView, ...]:
