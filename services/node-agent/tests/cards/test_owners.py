@@ -1,5 +1,6 @@
 """Whose processes are whose, of a real container of a real engine."""
 
+import os
 import secrets
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_process_that_is_not_there_is_not_taken_for_a_foreigners(machine):
 def test_what_is_no_id_leads_nowhere(machine, container_id):
     assert list(machine.owners.pids(container_id)) == []
     assert machine.owners.memory_mib(container_id) is None
+
+
+def test_weights_that_another_container_touched_first_are_counted_all_the_same(machine):
+    """Two servers map one file; the kernel charges its pages to the first, and the second holds them too."""
+    container_id = 64 * "c"
+    machine.process(21, container_id)
+    machine.memory(container_id, 40)
+    pages = 300 * 1024 * 1024 // os.sysconf("SC_PAGE_SIZE")
+    (machine.proc / "21" / "statm").write_text(f"999999 {pages} 10 1 0 5 0\n")
+    assert machine.owners.memory_mib(container_id) == 300
 
 
 def test_memory_is_read_in_the_words_of_both_versions_of_control_groups(tmp_path: Path):
