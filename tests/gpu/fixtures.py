@@ -1,17 +1,21 @@
 """`gpu_node`: the test stack with a GPU node that has joined it, one for the whole run. The root conftest loads this.
 
 The node is a second engine in a network namespace, brought up by gpu-node's own `make up` with a played card of 2048 MiB
-and the models of tests/gpu/models.yaml. A test that breaks it mends it.
+and the models of tests/gpu/models.yaml, which the stack's gateway knows by the same names (house-models.yaml). A test
+that breaks the node mends it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.gpu.engine import NODE, engine
 from tests.gpu.node import GpuNode, prepared
@@ -19,6 +23,7 @@ from tests.integration.house import ROOT, run
 
 FOLDER = ROOT / ".lares-gpu-test"
 NAME = "forge"
+PLAIN = ROOT / "inference/models.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -42,21 +47,45 @@ def gpu_node(stack: Any, node_images: str) -> Iterator[GpuNode]:
     doors = {stack.https_port: (edge, 8443), stack.http_port: (edge, 8080)}
     with engine(FOLDER, doors) as machine:
         node = prepared(machine, NAME, node_images)
-        node.make("up", f"JOIN={let_join()}")
         try:
+            node.make("up", f"JOIN={let_join(stack.state)}")
             yield node
         finally:
-            run(
-                "make", "-C", str(ROOT), "test-stack-gpu-node-remove", f"NAME={NAME}", timeout_s=300
-            )
+            let_go()
 
 
-def let_join(name: str = NAME, address: str = NODE) -> str:
-    """Have the test stack let a node join, as its owner would; return the token."""
-    said = run(
-        "make", "-C", str(ROOT), "test-stack-gpu-node", f"NAME={name}", f"ADDRESS={address}",
-        timeout_s=300,
-    )  # fmt: skip
+def let_join(state: Path, name: str = NAME, address: str = NODE) -> str:
+    """Have the test stack let a node join and know its models, as its owner would; return the token."""
+    said = _stack_make("test-stack-gpu-node", name, address, _models(state))
     found = re.search(r"JOIN=(lares1\.[\w-]+)", said)
     assert found, said
     return found[1]
+
+
+def let_go(name: str = NAME) -> None:
+    """Have the test stack remove a node, and forget its models."""
+    _stack_make("test-stack-gpu-node-remove", name, "", PLAIN)
+
+
+def _models(state: Path) -> Path:
+    """Return the stack's models file: the house's own models, and those of the node."""
+    book = yaml.safe_load(PLAIN.read_text())
+    book["models"] |= yaml.safe_load(Path(__file__).with_name("house-models.yaml").read_text())[
+        "models"
+    ]
+    file = state / "models-with-gpu.yaml"
+    file.write_text(yaml.safe_dump(book, sort_keys=False))
+    file.chmod(0o644)
+    return file
+
+
+def _stack_make(verb: str, name: str, address: str, models: Path) -> str:
+    command = ["make", "-C", str(ROOT), verb, f"NAME={name}", f"ADDRESS={address}"]
+    env = {**os.environ, "LARES_MODELS_YAML": str(models)}
+    # The stack has a version of its own.
+    env.pop("LARES_VERSION", None)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout
