@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.base import Contract, Instant, ShortText
+from contracts.names import FENCE_HEADER as FENCE_HEADER
+from contracts.names import REQUEST_HEADER as REQUEST_HEADER
 from contracts.scheduling import Fence, Mib, ModelKind, Name, Seconds, Sentence
 
 EVENTS_PATH = "/v1/events"
@@ -20,8 +22,6 @@ STATE_PATH = "/v1/state"
 INSTANCES_PATH = "/v1/instances"
 JOIN_PATH = "/node/join"
 CERTIFICATE_PATH = "/v1/certificate"
-FENCE_HEADER = "X-Lares-Fence"
-REQUEST_HEADER = "X-Lares-Request"  # the gateway's request id; each (fence, request id) is taken once
 NODE_PORT = 8443
 CardId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 InstancePhase = Literal[

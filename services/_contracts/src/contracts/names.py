@@ -5,3 +5,5 @@ SERVICE_HEADER = "X-Lares-Service"  # which service calls; the networks say who 
 TIER_HEADER = "X-Lares-Max-Tier"  # the most private tier in a prompt
 CLASS_HEADER = "X-Lares-Class"  # how urgent a model's answer is: voice, interactive, agent or batch
 AGENT_HEADER = "X-Lares-Agent"  # which agent asks a model
+FENCE_HEADER = "X-Lares-Fence"  # of a grant, on a request to a GPU node
+REQUEST_HEADER = "X-Lares-Request"  # the gateway's request id; a node takes each (fence, request id) once

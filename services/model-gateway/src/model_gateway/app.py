@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from contracts.accounts import BUDGETS_PATH, USAGE_PATH
 from kit import logs
 from kit.clock import Clock
 from kit.http import equip, with_heartbeat
 from kit.multipart import UploadRoom
-from kit.pool import Database, Pool
+from kit.pool import Database, DataUnavailable, Pool
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -22,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from model_gateway import catalogue
-from model_gateway.accounts.usage import UsageApi, unavailable
 from model_gateway.accounts.writer import Accounts
 from model_gateway.budgets import Budgets
 from model_gateway.callers import LateVerifier
@@ -74,7 +72,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
             if pool is not None:
                 desk.accounts = await stack.enter_async_context(_accounts(pool, ticking))
                 numbers.watch_accounts(desk.accounts)
-                app.state.usage = UsageApi(house.book, pool, desk.accounts, ticking)
+                app.state.books = (house.book, pool, desk.accounts, ticking)
             if settings.gpu_scheduler_url:
                 gpu, link = await stack.enter_async_context(
                     gpu_ways(
@@ -124,16 +122,24 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
 
 
 def _account_routes(settings: Settings) -> list[Route]:
+    # One person reads them now and then: what that takes is loaded then.
     async def usage(request: Request) -> Response:
-        return await request.app.state.usage.usage(request)
+        from model_gateway.accounts.usage import UsageApi
+
+        return await UsageApi(*request.app.state.books).usage(request)
 
     async def budgets(request: Request) -> Response:
-        return await request.app.state.usage.budgets(request)
+        from model_gateway.accounts.usage import UsageApi
+
+        return await UsageApi(*request.app.state.books).budgets(request)
+
+    async def none(_: Request) -> Response:
+        raise DataUnavailable("This gateway keeps no accounts: it was given no database.")
 
     kept = bool(settings.postgres_host)
     return [
-        Route(USAGE_PATH, usage if kept else unavailable, methods=["GET"]),
-        Route(BUDGETS_PATH, budgets if kept else unavailable, methods=["GET"]),
+        Route("/v1/usage", usage if kept else none, methods=["GET"]),
+        Route("/v1/budgets", budgets if kept else none, methods=["GET"]),
     ]
 
 

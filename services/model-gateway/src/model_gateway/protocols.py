@@ -1,12 +1,10 @@
-"""What a backend speaks: OpenAI's protocol as it is, or Anthropic's behind it."""
+"""What a backend speaks: OpenAI's protocol as it is, or Anthropic's behind it (loaded by a house that uses it)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import aiohttp
 
-from model_gateway.anthropic.reply import to_chunks, to_completion
-from model_gateway.anthropic.request import SAMPLING, to_messages
 from model_gateway.body import json_object, read_json, to_json
 from model_gateway.catalogue import Backend
 from model_gateway.endpoint import JSON_TYPE, STREAM_TYPE, Answer, Outgoing
@@ -61,6 +59,8 @@ class Anthropic(Protocol):
         """Return the Messages request for a chat request."""
         if outgoing.path != "/chat/completions" or not isinstance(outgoing.body, bytes):
             raise ModelUnable(f"{way.name} only chats.")
+        from model_gateway.anthropic.request import SAMPLING, to_messages
+
         request = to_messages(json_object(outgoing.body), way.extra_fields)
         version = VERSION_WITH_SAMPLING if set(SAMPLING) & set(request) else VERSION
         headers = {"anthropic-version": version}
@@ -68,6 +68,8 @@ class Anthropic(Protocol):
 
     async def read(self, response: aiohttp.ClientResponse) -> Answer:
         """Return the answer translated."""
+        from model_gateway.anthropic.reply import to_chunks
+
         content_type = response.headers.get("content-type", "")
         pieces = response.content.iter_any()
         streamed = content_type.startswith(STREAM_TYPE)
@@ -76,6 +78,8 @@ class Anthropic(Protocol):
 
 
 async def _completion(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    from model_gateway.anthropic.reply import to_completion
+
     yield to_json(to_completion(await read_json(pieces)))
 
 

@@ -14,7 +14,7 @@ from contracts.accounts import (
 from contracts.base import Contract
 from kit.auth import caller
 from kit.clock import Clock
-from kit.pool import DataUnavailable, Pool
+from kit.pool import Pool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -135,8 +135,3 @@ def _use(name: str, whose: str, book: Catalogue, row: Any, resets_at: datetime) 
         cost_max=budget.money_per_day,
         resets_at=resets_at,
     )
-
-
-async def unavailable(_: Request) -> Response:
-    """Answer for a gateway that was given no database. Raises DataUnavailable."""
-    raise DataUnavailable("This gateway keeps no accounts: it was given no database.")

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
-from contracts.gpunode import FENCE_HEADER, REQUEST_HEADER
+from contracts.names import FENCE_HEADER, REQUEST_HEADER
 from contracts.scheduling import Ask, Granted
 from kit import trace
 from kit.errors import KitError
