@@ -37,6 +37,25 @@ def test_a_cache_that_stays_in_host_memory_takes_nothing_of_the_card(gguf):
     assert (found.worst.cache_mib, found.host_mib) == (0, 64 + 256)
 
 
+def test_an_architecture_that_is_not_known_is_never_counted_too_low(gguf):
+    """Windows it may have are not believed, and states that it names are counted in every layer beside the keys."""
+    known = predict(
+        gguf("gemma3", KEYS | {"attention.sliding_window": 512}, TENSORS), EIGHT
+    ).worst.cache_mib
+    windows = KEYS | {
+        "attention.sliding_window": 512,
+        "attention.sliding_window_pattern": [True] * 8,
+    }
+    assert known < predict(gguf("gemma9", windows, TENSORS), EIGHT).worst.cache_mib == 256
+    states = {
+        "ssm.state_size": 128,
+        "ssm.inner_size": 8192,
+        "ssm.conv_kernel": 4,
+        "ssm.group_count": 1,
+    }
+    assert predict(gguf("gemma9-h", KEYS | states, TENSORS), EIGHT).worst.cache_mib == 256 + 33
+
+
 def test_two_cards_share_the_layers_and_the_last_has_the_head(gguf):
     found = predict(gguf("llama", KEYS, TENSORS), replace(EIGHT, cards=2))
     first, second = found.cards

@@ -169,6 +169,15 @@ def test_two_cards_share_heads_and_repeat_what_cannot_be_shared():
     assert cache_mib(DEEPSEEK_V2_LITE, cards=2) == cache_mib(DEEPSEEK_V2_LITE)
 
 
+def test_a_kind_that_is_not_known_is_counted_with_keys_and_states_in_every_layer():
+    told = {key: value for key, value in JAMBA.items() if not key.startswith("attn_")} | {
+        "model_type": "jumbo"
+    }
+    layers = hf_shape(told, ()).layers
+    assert all(layer.keeps and layer.state for layer in layers)
+    assert cache_mib(told) > cache_mib(JAMBA)
+
+
 def test_an_encoder_keeps_nothing_and_its_32_bit_weights_are_halved(tmp_path):
     """The header of all-MiniLM-L6-v2's own file: 90,856,960 bytes of data."""
     (tmp_path / "config.json").write_text(json.dumps({

@@ -40,6 +40,9 @@ _HYBRID_BY_HEADS = {
 }  # fmt: skip
 _HYBRID_BY_INTERVAL = {"minimax-01", "qwen35", "qwen35moe", "qwen3next", "qwen4exp"}
 _HYBRID_BY_FEED_FORWARD = {"nemotron_h", "nemotron_h_moe"}
+# In these a layer attends or keeps a state; in the others (Falcon H1) it may do both.
+_EITHER = _RECURRENT | _HYBRID_BY_HEADS | _HYBRID_BY_INTERVAL | _HYBRID_BY_FEED_FORWARD
+_STATE_KEYS = ("ssm.state_size", "kda.head_dim", "wkv.head_size", "shortconv.l_cache")
 _NO_CACHE = {
     "bert", "clef", "dream", "eurobert", "gemma-embedding", "gemma-embedding2", "jina-bert-v2", "jina-bert-v3",
     "llada", "llada-moe", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1", "wavtokenizer-dec",
@@ -136,7 +139,7 @@ def _windows(keys: _Keys) -> list[int | None]:
 def _recurrent(keys: _Keys, trunk: int, key_heads: list[int], wide: list[int]) -> list[bool]:
     """Which layers keep a state per sequence."""
     name = keys.architecture
-    if name in _RECURRENT or name == "falcon-h1":
+    if name in _RECURRENT:
         return [True] * keys.layers
     if name in _HYBRID_BY_HEADS:
         return [heads == 0 for heads in key_heads]
@@ -147,7 +150,8 @@ def _recurrent(keys: _Keys, trunk: int, key_heads: list[int], wide: list[int]) -
             return listed
         interval = keys.number("full_attention_interval", 8 if name == "minimax-01" else 4) or 1
         return [i < trunk and (i + 1) % interval != 0 for i in range(keys.layers)]
-    return [False] * keys.layers
+    # Of one that is not known, but says how large its states are, each layer is counted with both.
+    return [any(keys.get(key) is not None for key in _STATE_KEYS)] * keys.layers
 
 
 def _states(keys: _Keys, embedding: int, heads: int) -> tuple[int, int]:
@@ -196,7 +200,7 @@ def _layers(keys: _Keys, embedding: int) -> tuple[Layer, ...]:
     made: list[Layer] = []
     for i in range(keys.layers):
         attends = keys.architecture not in _NO_CACHE and i < first_shared and i < trunk
-        if recurrent[i] and keys.architecture != "falcon-h1":
+        if recurrent[i] and keys.architecture in _EITHER:
             attends = False
         if keys.architecture in _HYBRID_BY_FEED_FORWARD and wide[i]:
             attends = False

@@ -83,6 +83,11 @@ def _kinds(config: _Config) -> list[str]:
     if config.kind in ("qwen3_next", "qwen3_5", "qwen3_5_moe"):
         period = config.number("full_attention_interval", default=4) or 4
         return ["state" if (i + 1) % period else "full" for i in range(n)]
+    if (
+        config.get("mamba_d_state", "ssm_state_size", "linear_num_value_heads", "conv_L_cache")
+        is not None
+    ):
+        return ["both"] * n  # a kind that is not known, with states somewhere
     return _windowed(config)
 
 
