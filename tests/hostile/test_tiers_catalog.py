@@ -252,13 +252,8 @@ async def test_24_nobody_but_the_superuser_has_an_attribute_and_nobody_else_exis
     assert [row["name"] for row in found if row["strong"]] == ["postgres"]
     assert {row["name"] for row in found if row["rolcanlogin"]} == {
         "postgres",
-        "svc_migrate",
-        "svc_identity",
-        "svc_forward_auth",
-        "svc_memory",
-        "svc_orchestrator",
-        "svc_model_gateway",
-        "svc_gpu_scheduler",
+        *("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator"),
+        *("svc_model_gateway", "svc_gpu_scheduler"),
     }
 
 
