@@ -10,7 +10,6 @@ import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,7 +79,7 @@ class Node:
 
 @pytest_asyncio.fixture
 async def node(folder: Path) -> AsyncGenerator[Node]:
-    node = Node(folder, tls.server_context(SimpleNamespace(tls_dir=folder)))
+    node = Node(folder, tls.server_context(joining.Settings(tls_dir=folder)))
 
     async def whoever(request: web.Request) -> web.Response:
         assert request.transport
@@ -239,7 +238,7 @@ async def test_a_node_takes_no_certificate_but_the_one_it_asked_for(
 async def test_a_renewal_that_a_power_cut_broke_off_is_finished_at_the_next_start(
     house: House, folder: Path
 ) -> None:
-    settings = SimpleNamespace(tls_dir=folder)
+    settings = joining.Settings(tls_dir=folder)
     renewal = renewing.Renewal(folder, tls.server_context(settings))
     name = (await house.member()).tls_name
     new = house.authority.sign(
@@ -310,4 +309,4 @@ async def test_a_token_is_read_as_it_was_written(house: House) -> None:
 
 def test_a_node_that_has_not_joined_does_not_listen(tmp_path: Path) -> None:
     with pytest.raises(tls.NotJoined):
-        tls.server_context(SimpleNamespace(tls_dir=tmp_path))
+        tls.server_context(joining.Settings(tls_dir=tmp_path))
