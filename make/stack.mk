@@ -2,7 +2,7 @@
 
 COMPOSE_HOUSE = docker compose
 
-.PHONY: setup up down purge logs migrate test-stack-up test-stack-down test-stack-status test-stack-gpu-node test-stack-gpu-node-remove
+.PHONY: setup up down purge logs migrate test-stack-up test-stack-down test-stack-status
 
 setup: ## install the engine and make the images that tests start (root)
 	@setup/up.sh setup
@@ -35,9 +35,3 @@ test-stack-down: ## erase the second house
 
 test-stack-status: ## exit 0 when the second house is up
 	@docker ps -q --filter label=com.docker.compose.project=lares-test --filter label=com.docker.compose.service=caddy --filter status=running | grep -q .
-
-test-stack-gpu-node: ## let a GPU node join the second house: ADDRESS=... NAME=...
-	@$(TEST_HOUSE) setup/gpu-node.sh add "$(NAME)" "$(ADDRESS)" "$(WAKE)"
-
-test-stack-gpu-node-remove: ## the second house's GPU node is none of it any more: NAME=...
-	@$(TEST_HOUSE) setup/gpu-node.sh remove "$(NAME)"

@@ -40,13 +40,20 @@ class Said:
     seconds: float
 
 
-def container(service: str, project: str = "lares-test") -> Container:
+def container(stack: Any, service: str) -> Container:
     """Return the running container of a service."""
-    return next(one for one in containers(project) if one.service == service)
+    return next(one for one in containers(stack.project) if one.service == service)
 
 
 def ask(
-    source: str, method: str, url: str, body: Any = None, *, timeout_s: float = 120, **headers: str
+    stack: Any,
+    source: str,
+    method: str,
+    url: str,
+    body: Any = None,
+    *,
+    timeout_s: float = 120,
+    **headers: str,
 ) -> Said:
     """Ask `url` from the network of the service `source`, as that service."""
     told = {
@@ -60,7 +67,15 @@ def ask(
             **{name.replace("_", "-"): value for name, value in headers.items()},
         },
     }
-    inside = ["nsenter", "-t", str(container(source).pid), "-n", "/usr/bin/python3", "-c", _ASK]
+    inside = [
+        "nsenter",
+        "-t",
+        str(container(stack, source).pid),
+        "-n",
+        "/usr/bin/python3",
+        "-c",
+        _ASK,
+    ]
     said = json.loads(run(*inside, stdin=json.dumps(told), timeout_s=timeout_s + 30))
     try:
         content = json.loads(said["content"])
@@ -69,18 +84,18 @@ def ask(
     return Said(said["status"], content, said["seconds"])
 
 
-def chat(net: str, model: str, words: str = "Say hello.", **headers: str) -> Said:
+def chat(stack: Any, model: str, words: str = "Say hello.", **headers: str) -> Said:
     """Ask the gateway for a short answer, as the orchestrator does."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": words}],
         "max_tokens": 8,
     }
-    url = f"http://{net}.30.2:8000/v1/chat/completions"
-    return ask("orchestrator", "POST", url, body, x_lares_max_tier="sensitive", **headers)
+    url = f"http://{stack.net}.30.2:8000/v1/chat/completions"
+    return ask(stack, "orchestrator", "POST", url, body, x_lares_max_tier="sensitive", **headers)
 
 
-def connect(net: str, source: Container, target: str) -> str:
+def connect(stack: Any, source: Container, target: str) -> str:
     """Ask egress-proxy for a tunnel from a container's network; return its status."""
     inside = ["nsenter", "-t", str(source.pid), "-n", "/usr/bin/python3", "-c", _CONNECT]
-    return run(*inside, f"{net}.5.2", target).strip()
+    return run(*inside, f"{stack.net}.5.2", target).strip()

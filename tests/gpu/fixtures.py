@@ -51,20 +51,20 @@ def gpu_node(stack: Any, node_images: str) -> Iterator[GpuNode]:
             node.make("up", f"JOIN={let_join(stack.state)}")
             yield node
         finally:
-            let_go()
+            let_go(stack.state)
 
 
 def let_join(state: Path, name: str = NAME, address: str = NODE) -> str:
-    """Have the test stack let a node join and know its models, as its owner would; return the token."""
-    said = _stack_make("test-stack-gpu-node", name, address, _models(state))
+    """Have the house of this state folder let a node join and know its models, as its owner would; return the token."""
+    said = _owner(state, _models(state), "add", name, address)
     found = re.search(r"JOIN=(lares1\.[\w-]+)", said)
     assert found, said
     return found[1]
 
 
-def let_go(name: str = NAME) -> None:
-    """Have the test stack remove a node, and forget its models."""
-    _stack_make("test-stack-gpu-node-remove", name, "", PLAIN)
+def let_go(state: Path, name: str = NAME) -> None:
+    """Have that house remove a node, and forget its models."""
+    _owner(state, PLAIN, "remove", name)
 
 
 def _models(state: Path) -> Path:
@@ -79,11 +79,10 @@ def _models(state: Path) -> Path:
     return file
 
 
-def _stack_make(verb: str, name: str, address: str, models: Path) -> str:
-    command = ["make", "-C", str(ROOT), verb, f"NAME={name}", f"ADDRESS={address}"]
-    env = {**os.environ, "LARES_MODELS_YAML": str(models)}
-    # The stack has a version of its own.
-    env.pop("LARES_VERSION", None)
+def _owner(state: Path, models: Path, *words: str) -> str:
+    """Run what `make gpu-node` and `make gpu-node-remove` run. All else about the house is recorded in its state."""
+    env = {"PATH": os.environ["PATH"], "LARES_STATE": str(state), "LARES_MODELS_YAML": str(models)}
+    command = [str(ROOT / "setup/gpu-node.sh"), *words]
     done = subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=400, check=False
     )

@@ -27,22 +27,22 @@ def until(ready: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.3)
 
 
-def node_state(net: str) -> str:
-    said = ask("dashboard", "GET", f"http://{net}.32.2:8000/v1/status")
+def node_state(stack: Any) -> str:
+    said = ask(stack, "dashboard", "GET", f"http://{stack.net}.32.2:8000/v1/status")
     assert said.status == 200, said.content
     return next((n["state"] for n in said.content["nodes"] if n["name"] == NAME), "unknown")
 
 
 def test_the_scheduler_follows_a_node_that_has_joined(stack: Any, gpu_node: GpuNode) -> None:
-    until(lambda: node_state(stack.net) == "up")
-    said = ask("dashboard", "GET", f"http://{stack.net}.32.2:8000/v1/status").content
+    until(lambda: node_state(stack) == "up")
+    said = ask(stack, "dashboard", "GET", f"http://{stack.net}.32.2:8000/v1/status").content
     assert [(card["node"], card["total_mib"]) for card in said["cards"]] == [(NAME, 2048)]
 
 
 def test_an_answer_comes_from_a_model_that_was_started_for_it(
     stack: Any, gpu_node: GpuNode
 ) -> None:
-    said = chat(stack.net, "tiny-a")
+    said = chat(stack, "tiny-a")
     assert said.status == 200, said.content
     assert said.content["choices"][0]["message"]["content"]
     assert len(gpu_node.models()) == 1
@@ -51,7 +51,7 @@ def test_an_answer_comes_from_a_model_that_was_started_for_it(
 def test_a_model_that_can_never_fit_is_refused_at_once_with_the_arithmetic(
     stack: Any, gpu_node: GpuNode
 ) -> None:
-    said = chat(stack.net, "huge")
+    said = chat(stack, "huge")
     assert said.status >= 400
     assert "2048" in said.content["error"]["reason"] or "2,048" in said.content["error"]["reason"]
     assert said.seconds < 1
@@ -78,17 +78,17 @@ def test_the_proxy_takes_the_two_callers_there_and_nobody_else_and_nowhere_else(
         and one.service != "egress-proxy"
     ]
     assert {one.service for one in clients} > CALLERS
-    taken = {one.service for one in clients if connect(stack.net, one, f"{NODE}:8443") == "200"}
+    taken = {one.service for one in clients if connect(stack, one, f"{NODE}:8443") == "200"}
     assert taken == CALLERS
     for one in clients:
         for target in (f"{NODE}:22", f"{NODE}:443", f"{NEIGHBOUR}:8443", f"{HOUSE}:8443"):
-            assert connect(stack.net, one, target) == "403", (one.service, target)
+            assert connect(stack, one, target) == "403", (one.service, target)
 
 
 def test_nothing_on_the_node_reaches_the_house_but_the_door_that_everybody_has(
     stack: Any, gpu_node: GpuNode
 ) -> None:
-    assert chat(stack.net, "tiny-a").status == 200
+    assert chat(stack, "tiny-a").status == 200
     doors = {(HOUSE, stack.https_port), (HOUSE, stack.http_port)}
     inside = {
         (address, port)
@@ -107,27 +107,27 @@ def test_nothing_on_the_node_reaches_the_house_but_the_door_that_everybody_has(
 def test_when_the_cable_is_out_the_house_answers_itself_and_takes_the_node_back_after(
     stack: Any, gpu_node: GpuNode
 ) -> None:
-    until(lambda: node_state(stack.net) == "up")
+    until(lambda: node_state(stack) == "up")
     with gpu_node.unplugged():
-        until(lambda: node_state(stack.net) == "away", 15)
-        said = chat(stack.net, "tiny-b")
+        until(lambda: node_state(stack) == "away", 15)
+        said = chat(stack, "tiny-b")
         assert said.status == 200, said.content
-        refused = chat(stack.net, "tiny-c")
+        refused = chat(stack, "tiny-c")
         assert refused.status == 503
         assert refused.seconds < 2
-    until(lambda: node_state(stack.net) == "up", 15)
-    assert chat(stack.net, "tiny-a").status == 200
+    until(lambda: node_state(stack) == "up", 15)
+    assert chat(stack, "tiny-a").status == 200
 
 
 def test_a_node_that_was_removed_is_sent_nothing_and_may_join_anew(
     stack: Any, gpu_node: GpuNode
 ) -> None:
-    let_go()
-    assert node_state(stack.net) == "unknown"
-    proxy = container("egress-proxy", stack.project)
+    let_go(stack.state)
+    assert node_state(stack) == "unknown"
+    proxy = container(stack, "egress-proxy")
     assert proxy.reaches({(NODE, 8443)}) == set(), "the firewall lets it through still"
-    gateway = container("model-gateway", stack.project)
-    assert connect(stack.net, gateway, f"{NODE}:8443") == "403"
+    gateway = container(stack, "model-gateway")
+    assert connect(stack, gateway, f"{NODE}:8443") == "403"
     gpu_node.make("up", f"JOIN={let_join(stack.state)}")
-    until(lambda: node_state(stack.net) == "up")
-    assert chat(stack.net, "tiny-a").status == 200
+    until(lambda: node_state(stack) == "up")
+    assert chat(stack, "tiny-a").status == 200
