@@ -177,6 +177,20 @@ async def test_a_request_that_does_not_end_is_cut_after_the_models_limit(house: 
         await house.until("stopped")
 
 
+async def test_a_request_that_is_cut_before_its_first_byte_is_told_why(house: House) -> None:
+    house.write(small={**MODEL, "drain_seconds_max": 0.2})
+    async with house.agent():
+        await house.ready()
+        house.engine.model(LLM).hangs = True
+        waiting = asyncio.create_task(house.ask())
+        while not house.node.in_flight:
+            await asyncio.sleep(0.01)
+        await house.act("stop")
+        reply = await waiting
+        assert (reply.status, reply.headers["X-Lares-Node-Error"]) == (503, "node.request_cut")
+        await house.until("stopped")
+
+
 async def test_a_draining_instance_takes_nothing_new_until_it_is_woken(house: House) -> None:
     async with house.agent():
         await house.ready()

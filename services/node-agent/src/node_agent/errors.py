@@ -147,6 +147,14 @@ class PathRefused(KitError):
     fix = "Use an address that the catalogue lists for the model (`paths`)."
 
 
+class RequestCut(KitError):
+    """The request's time was up: its model is put to sleep or stopped."""
+
+    code, status = "node.request_cut", 503
+    reason = "The model was put away before it answered."
+    fix = "Ask the scheduler again."
+
+
 class ModelFailed(KitError):
     """The model's server broke off, or answered nothing, before its first byte."""
 

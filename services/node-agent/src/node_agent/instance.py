@@ -25,6 +25,7 @@ from node_agent.talk import Silent, Talk
 
 log = logs.get(__name__)
 
+CUT = "cut by the agent"  # tells a request's end by us from its client's
 PROBE_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 5.0
@@ -60,6 +61,7 @@ class Instance:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _died: bool = False
     _work: asyncio.Task[None] | None = None
+    _works: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _care: asyncio.Task[None] | None = None
     _asleep_since: float | None = None
 
@@ -166,10 +168,10 @@ class Instance:
     async def abandon(self) -> None:
         """Let go of it; the container stays as it is. What is being made is made first."""
         self._halt.set()
-        for task in (self._care, self._work):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        tasks = [*self._works, *([self._care] if self._care is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # What it does.
 
@@ -299,7 +301,7 @@ class Instance:
 
     def _cut(self) -> None:
         for task in tuple(self.requests):
-            task.cancel()
+            task.cancel(CUT)
 
     async def _until_ready(self, seconds: float) -> None:
         async with asyncio.timeout(seconds):
@@ -367,14 +369,19 @@ class Instance:
         before = self._work
 
         async def after() -> None:
-            if before is not None and not before.done():
-                await asyncio.wait({before})
-            await work
+            try:
+                if before is not None and not before.done():
+                    await asyncio.wait({before})
+                await work
+            finally:
+                work.close()  # nothing, unless it was never begun
 
         self._work = asyncio.create_task(after(), name=f"instance-{self.id}")
+        self._works.add(self._work)
         self._work.add_done_callback(self._surprised)
 
     def _surprised(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is None:
             return

@@ -40,13 +40,14 @@ async def unless(halt: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     halting = asyncio.ensure_future(halt.wait())
     try:
         await asyncio.wait({working, halting}, return_when=asyncio.FIRST_COMPLETED)
-        if halt.is_set():
-            raise Halted
-        return working.result()
     finally:
         for task in (working, halting):
             task.cancel()
         await asyncio.gather(working, halting, return_exceptions=True)
+    # Last, with no turn of the loop after it: whoever is told "done" must not find itself stopped.
+    if halt.is_set():
+        raise Halted
+    return working.result()
 
 
 async def diagnosis(engine: Engine, container_id: str | None, why: str) -> Trouble:

@@ -15,13 +15,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from node_agent import errors
-from node_agent.instance import Instance
+from node_agent.instance import CUT, Instance
 from node_agent.node import REQUEST_ID, Node
 
 log = logs.get(__name__)
 
 CONNECT_SECONDS_MAX = 3.0
 WHOLE_BODY_BYTES_MAX = 256 * 1024
+BEGUN = web.RequestKey("begun", bool)
 # Sent on to the model, and nothing else: who asks is none of its business.
 PASSED_ON = ("content-type", "accept", trace.HEADER)
 # A hop's own, and what this server says itself.
@@ -80,6 +81,11 @@ class Proxy:
         except errors.ModelFailed:
             outcome = "failed"
             raise
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args != (CUT,) or request.get(BEGUN):
+                raise  # the client has gone, or has half an answer: only the end of its connection tells it
+            task.uncancel()
+            raise errors.RequestCut() from None
         finally:
             instance.leave(task)
             self._node.numbers.in_flight.dec()
@@ -136,6 +142,7 @@ async def _answer(request: web.Request, upstream: aiohttp.ClientResponse) -> web
     answer = web.StreamResponse(status=upstream.status, headers=headers)
     if upstream.content_length is not None and request.method != "HEAD":
         answer.content_length = upstream.content_length
+    request[BEGUN] = True
     await answer.prepare(request)
     try:
         async for piece in upstream.content.iter_any():
