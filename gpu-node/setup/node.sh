@@ -30,6 +30,7 @@ LARES_NODE_SIMULATED_USE=
 LARES_NODE_SIMULATED_FAULTS=
 LARES_NODE_RAM_BUDGET_MIB=0
 LARES_NODE_SUSPEND=false
+LARES_NODE_WAKE_MAC=
 LARES_NODE_STOP_MODELS=false
 LARES_NODE_WEIGHTS=$NODE_ROOT/models
 LARES_NODE_CATALOGUE=$NODE_ROOT
@@ -62,6 +63,11 @@ node_load() {
   done < <(node_defaults)
   # Without a card the models compute on the processor, and a played one is what is scheduled.
   if [ "$LARES_NODE_CARDS" = simulated ] && [ -z "$LARES_NODE_SIMULATED_CARDS" ]; then export LARES_NODE_SIMULATED_CARDS=sim-0:24576; fi
+  # Only a machine that can be woken is ever suspended: the house is told how.
+  if [ "$LARES_NODE_SUSPEND" = true ] && [ -z "$LARES_NODE_WAKE_MAC" ] && [ -n "$LARES_NODE_ADDRESS" ]; then
+    LARES_NODE_WAKE_MAC=$(cat "/sys/class/net/$(ip -o -4 addr show | awk -v own="$LARES_NODE_ADDRESS" 'index($4, own "/") == 1 { print $2; exit }')/address" 2>/dev/null || true)
+    export LARES_NODE_WAKE_MAC
+  fi
   export LARES_NODE_STATE
 }
 
