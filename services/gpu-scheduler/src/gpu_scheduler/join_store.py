@@ -88,28 +88,42 @@ class JoinStore:
         Raises the errors of join_errors.
         """
         hashed, now = _hash(ask.token), self._clock.now()
+        admitted: tuple[str, Issued] | KitError
         async with self._changing() as connection:
             token = await connection.fetchrow(QUERIES.take_token, hashed)
             if token is None:
                 raise errors.TokenUnknown()
-            refused = _refusal(token, ask, peer, now)
             if token["ended_at"] is None:
                 await connection.execute(QUERIES.end_token, hashed, now)
+            try:
+                _check(token, ask, peer, now)
+                admitted = await self._admit(connection, ask, token["wakeable"], authority, now)
+            except KitError as error:
+                admitted = error
         # Outside of the transaction, so that the token's end is kept.
-        if refused:
-            log.warning("node.join_refused", node=token["name"], code=refused.code)
-            raise refused
+        if isinstance(admitted, KitError):
+            log.warning("node.join_refused", node=token["name"], code=admitted.code)
+            raise admitted
+        log.info("node.joined", node=ask.node)
+        return admitted
+
+    async def _admit(
+        self,
+        connection: Connection,
+        ask: JoinAsk,
+        wakeable: bool,
+        authority: Authority,
+        now: datetime,
+    ) -> tuple[str, Issued]:
+        await self._check_place(connection, ask.node, ask.address)
         tls_name = new_tls_name(ask.node)
         issued = authority.sign(ask.csr, name=ask.node, address=ask.address, tls_name=tls_name)
-        async with self._changing() as connection:
-            await self._check_place(connection, ask.node, ask.address)
-            # The same node anew, or another machine in its place: the earlier certificate is worth nothing from here on.
-            await connection.fetch(QUERIES.end_node, ask.node, now)
-            await connection.execute(
-                QUERIES.insert_node, tls_name, ask.node, ask.address, token["wakeable"],
-                issued.serial, issued.fingerprint, now, issued.expires_at,
-            )  # fmt: skip
-        log.info("node.joined", node=ask.node)
+        # The same node anew, or another machine in its place: the earlier certificate is worth nothing from here on.
+        await connection.fetch(QUERIES.end_node, ask.node, now)
+        await connection.execute(
+            QUERIES.insert_node, tls_name, ask.node, ask.address, wakeable, issued.serial,
+            issued.fingerprint, now, issued.expires_at,
+        )  # fmt: skip
         return tls_name, issued
 
     async def renewed(self, node: MemberNode, issued: Issued) -> None:
@@ -148,14 +162,13 @@ class JoinStore:
             yield connection
 
 
-def _refusal(token: Any, ask: JoinAsk, peer: str, now: datetime) -> KitError | None:
+def _check(token: Any, ask: JoinAsk, peer: str, now: datetime) -> None:
     if token["ended_at"] is not None:
-        return errors.TokenUsed()
+        raise errors.TokenUsed()
     if token["expires_at"] <= now:
-        return errors.TokenExpired()
+        raise errors.TokenExpired()
     if (ask.node, ask.address, peer) != (token["name"], token["address"], token["address"]):
-        return errors.TokenElsewhere()
-    return None
+        raise errors.TokenElsewhere()
 
 
 def _hash(secret: str) -> str:
