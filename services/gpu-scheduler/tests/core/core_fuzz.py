@@ -42,7 +42,7 @@ class Fuzz:
         self.faults = self._faults()
         self.asked: list[tuple[Gateway, Asking]] = []
         self.agents: list[FakeAgent] = []
-        self.pace = rng.choice((0.05, 0.2, 0.5))
+        self.pace = rng.choice((1.0, 3.0, 8.0))
         self.number = 0
         self.quiet = False
         self.models: list[str] = []
@@ -81,7 +81,9 @@ class Fuzz:
             # Some models are to be had on several nodes.
             model = f"m{index}" if rng.random() < 0.4 else f"{name}-m{index}"
             wide = rng.random() < 0.15 and len(cards) > 1
-            predicted = rng.randint(800, 13000)
+            predicted = rng.choice(
+                (rng.randint(300, 3000), rng.randint(2000, 9000), rng.randint(3000, 13000))
+            )
             truth[model] = max(100, int(predicted * rng.uniform(0.7, 1.3)))
             sleeps = rng.random() < 0.6
             deployments.append(
@@ -135,7 +137,10 @@ class Fuzz:
             self.world.later(5.0, self._something)
         self.world.run_until(seconds)
         self.calm()
-        self.world.run_until(seconds + QUIET_S)
+        until = seconds + QUIET_S
+        while self.world.now < until and self._unrest():
+            self.world.run_until(self.world.now + 20.0)
+        self.world.run_until(self.world.now + 90.0)  # what is remembered of failures ends, too
         self.at_rest()
         return self.world
 
@@ -149,7 +154,7 @@ class Fuzz:
                 self._lease()
             else:
                 self._ask()
-        if rng.random() < 0.05:
+        if rng.random() < 0.02 and len(self.agents) < 8:
             self.agents.append(FakeAgent(f"agent{len(self.agents)}", self.world, 6.0))
         self.world.later(rng.expovariate(self.pace / burst), self._somebody)
 
@@ -182,7 +187,7 @@ class Fuzz:
         if rng.random() < 0.01:
             model = "nobody-has-it"
         request = self._request(model, gateway.name, False)
-        seconds = rng.choice((0.1, 0.5, 2.0, 8.0))
+        seconds = rng.choice((0.1, 0.3, 1.0, 4.0))
         asking = Asking(request, seconds, rng.uniform(0.0, seconds))
         self.asked.append((gateway, asking))
         gateway.ask(asking)
@@ -239,7 +244,7 @@ class Fuzz:
             )
         )
         what()
-        self.world.later(self.rng.expovariate(1 / 8.0), self._something)
+        self.world.later(self.rng.expovariate(1 / 3.0), self._something)
 
     def _crash(self, node: FakeNode) -> None:
         instances = list(node.instances)
@@ -317,6 +322,11 @@ class Fuzz:
             if not node.up:
                 world.later(1.0, lambda n=node: n.back(False) if not n.up else None)
 
+    def _unrest(self) -> bool:
+        return bool(self.world.state.requests) or any(
+            asking.state != "ended" for _, asking in self.asked
+        )
+
     def at_rest(self) -> None:
         """Everybody has an answer, and nothing is left over."""
         world, state = self.world, self.world.state
@@ -345,6 +355,6 @@ class Fuzz:
                 world.wrong(f"over-committed: {node.overcommits}")
 
 
-def fuzz(seed: int, seconds: float = 300.0) -> World:
+def fuzz(seed: int, seconds: float = 120.0) -> World:
     """Live through one seed; raises Wrong, naming it."""
     return Fuzz(seed).run(seconds)

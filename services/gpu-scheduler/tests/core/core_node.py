@@ -166,8 +166,10 @@ class FakeNode:
         now = self.clock()
         roll = self.rng.random()
         if roll < self.faults.action_lost + self.faults.action_refused:
-            arrives = roll < self.faults.action_lost and self.rng.random() < 0.5
-            failed = ActionFailed(action.instance_id, action.fence, "node.unreachable")
+            lost = roll < self.faults.action_lost
+            arrives = lost and self.rng.random() < 0.5
+            code = "inference.node_away" if lost else "node.disabled"
+            failed = ActionFailed(action.instance_id, action.fence, code)
             self.later(self.rng.uniform(0.05, 2.0), lambda: self.tell(failed))
             if not arrives:
                 return

@@ -85,6 +85,7 @@ class World:
         if self.stalled:
             return
         self.events += 1
+        self.counts[type(event).__name__] += 1
         if (node := getattr(event, "node", None)) and hasattr(event, "read_at"):
             self._told_at[node] = self.now
         apply(self.state, event, self.now)  # type: ignore[arg-type]

@@ -130,6 +130,23 @@ def test_an_action_that_the_node_refuses_leaves_no_instance_behind() -> None:
     assert of_kind(house.decide(), Start)
 
 
+def test_a_start_that_may_have_arrived_stays_booked_until_the_node_has_said_so_for_long_enough() -> None:
+    house = House(model("a", 15000), model("b", 15000))
+    house.ask("r1", "a", "batch")
+    (start,) = of_kind(house.decide(), Start)
+    house.apply(ActionFailed(start.instance_id, start.fence, "inference.node_away"))
+    house.ask("r2", "b", "batch")
+    for _ in range(9):
+        house.pass_(1.0)
+        assert not of_kind(house.decide(), Start)
+    for _ in range(3):
+        house.pass_(1.0)
+        started = of_kind(house.decide(), Start)
+        if started:
+            break
+    assert started
+
+
 def test_a_new_scheduler_takes_over_what_runs_and_grants_no_place_twice() -> None:
     house = House(model("a"), model("b"))
     (a,) = house.load("a")

@@ -67,11 +67,16 @@ def node_lost(state: State, name: str) -> None:
 
 
 def action_failed(state: State, event: ActionFailed, now: float) -> None:
-    """A node refused an action, or it never arrived: what the node says next is believed again."""
+    """A node refused an action: what it says next is believed again. One that may have arrived all the same stays booked.
+
+    Of that one the node's reports tell within `action_timeout_s`.
+    """
     instance = state.instances.get(event.instance_id)
     if instance is None or instance.fence != event.fence:
         return
     instance.error = event.code
+    if event.code == NODE_AWAY:
+        return
     if instance.phase is Phase.STARTING and not instance.seen:
         book = state.books.setdefault(instance.deployment, ModelBook())
         back_off(state, book, f"the node would not start it: {event.code}", now)
