@@ -16,6 +16,7 @@ ORDER = (
     "idle",
     "edge",
     "inference",
+    "gateway_overhead",
     "memory_scale",
     "memory_scale_million",
     "memory_pipeline",

@@ -121,13 +121,11 @@ class Chat(Endpoint[ChatAsk]):
         reply.pop("timings", None)
         return Whole(to_json({**reply, "model": way.model}))
 
-    async def stream(
+    def stream(
         self, ask: ChatAsk, way: Way, answer: Answer, tally: Tally
     ) -> AsyncGenerator[bytes]:
         """Yield the chunks as they come, and `[DONE]` at the end of a whole answer alone."""
-        reader = sse.Reader(way.model, ask.usage_wanted)
-        async for piece in relay(reader, answer, tally):
-            yield piece
+        return relay(sse.Reader(way.model, ask.usage_wanted), answer, tally)
 
 
 def _check_messages(messages: Any) -> tuple[int, int]:

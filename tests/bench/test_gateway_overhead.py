@@ -1,0 +1,172 @@
+"""What the gateway adds to a streamed answer, against the same upstream asked directly, in one run.
+
+Three processes: the upstream, model-gateway as its image starts it, and the clients. Direct and through the gateway take
+turns, so that a machine that is busy slows both. Writes results/gateway_overhead.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .report import percentile, record
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
+ROOT = Path(__file__).resolve().parents[2]
+# How many at once, and how often both ways are measured.
+STREAMS = {1: 2, 16: 2, 64: 4, 256: 2}
+SECONDS = float(os.environ.get("LARES_BENCH_SECONDS", "6"))
+TOKENS = 150
+# Put before each of the three processes, for a machine that others use too: `chrt -f 5`. The result says so.
+PREFIX = os.environ.get("LARES_BENCH_PREFIX", "").split()
+PRIORITY = " ".join(PREFIX) or "any process"
+ADDED_MS_MAX = 3.0  # to the first byte, p95, at 64 streams
+LATE_MS_MAX = 20.0  # a token that comes later than the next one is written makes a stream falter
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def process(*words: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process with the house's sources on its path, ended with the block."""
+    path = os.pathsep.join(str(one) for one in sorted(ROOT.glob("services/*/src")))
+    running = subprocess.Popen(
+        [*PREFIX, sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path, **env},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+def book(port: int) -> str:
+    backend = {
+        "url": f"http://127.0.0.1:{port}/v1",
+        "in_house": True,
+        "max_concurrency": 256,
+        "queue_max": 512,
+    }
+    model = {"backend": "bench", "kind": "chat", "context_tokens": 8192, "output_tokens_max": 4096}
+    return json.dumps({"version": 1, "backends": {"bench": backend}, "models": {"small": model}})
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(port: int, streams: int) -> dict[str, list[float]]:
+    """Return what `streams` clients saw at `port`."""
+    # One stream alone has short answers: else there would be too few firsts to speak of a percentile.
+    tokens = 10 if streams == 1 else TOKENS
+    done = subprocess.run(
+        [
+            *PREFIX,
+            *(sys.executable, "-m", "tests.bench.gateway_overhead", "clients", str(port)),
+            *("/v1/chat/completions", str(streams), str(SECONDS), str(tokens)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=SECONDS * 10 + 60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+def measure(direct: int, through: int, pid: int, streams: int, rounds: int) -> dict[str, Any]:
+    seen: dict[str, dict[str, list[float]]] = {
+        way: {"first_ms": [], "late_ms": [], "late_later_ms": []} for way in ("direct", "gateway")
+    }
+    cpu, tokens = 0.0, 0
+    for number in range(rounds):
+        ways = (("direct", direct), ("gateway", through))
+        for way, port in ways if number % 2 else ways[::-1]:
+            before = cpu_seconds(pid)
+            told = run(port, streams)
+            if way == "gateway":
+                cpu += cpu_seconds(pid) - before
+                tokens += len(told["late_ms"]) + len(told["late_later_ms"])
+            for name, values in told.items():
+                seen[way][name] += values
+    row: dict[str, Any] = {"streams": streams}
+    for share, name in ((0.5, "p50"), (0.95, "p95")):
+        firsts = [percentile(seen[way]["first_ms"], share) for way in ("direct", "gateway")]
+        row[f"first_byte_direct_ms_{name}"], row[f"first_byte_gateway_ms_{name}"] = (
+            round(first, 2) for first in firsts
+        )
+        row[f"added_ms_{name}"] = round(firsts[1] - firsts[0], 2)
+    for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
+        for way in ("direct", "gateway"):
+            late = seen[way]["late_ms"] + seen[way]["late_later_ms"]
+            row[f"token_late_{way}_ms_{name}"] = round(percentile(late, share), 2)
+    # A relay that cannot keep up falls further behind with time.
+    row["token_late_gateway_ms_p95_second_half"] = round(
+        percentile(seen["gateway"]["late_later_ms"], 0.95), 2
+    )
+    row["gateway_cpu_us_per_token"] = round(cpu / max(tokens, 1) * 1e6, 1)
+    row["answers"] = len(seen["gateway"]["first_ms"])
+    return row
+
+
+def test_the_gateway_adds_little_to_the_first_byte_and_keeps_up(tmp_path: Path) -> None:
+    up, through = free_port(), free_port()
+    models = tmp_path / "models.yaml"
+    models.write_text(book(up))
+    settings = {
+        "LARES_BIND": "127.0.0.1",
+        "LARES_PORT": str(through),
+        "LARES_MODELS_FILE": str(models),
+        "LARES_HEARTBEAT": str(tmp_path / "heartbeat"),
+        "LARES_SECRETS_DIR": str(tmp_path),
+        "LARES_CONNECTIONS_MAX": "1024",
+        "LARES_LOG_LEVEL": "WARNING",
+    }
+    with (
+        process("-m", "tests.bench.gateway_overhead", "upstream", str(up)),
+        process("-m", "model_gateway", **settings) as gateway,
+    ):
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{through}/readyz", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.1)
+        rows = [measure(up, through, gateway.pid, *one) for one in STREAMS.items()]
+    by = {row["streams"]: row for row in rows}
+    added = by[64]["added_ms_p95"]
+    late = max(
+        by[256]["token_late_gateway_ms_p95"], by[256]["token_late_gateway_ms_p95_second_half"]
+    )
+    record(
+        "gateway_overhead",
+        {
+            f"added to the first byte at 64 streams, p95 <= {ADDED_MS_MAX:g} ms": f"{added} ms",
+            f"a token's lateness at 256 streams, p95 <= {LATE_MS_MAX:g} ms": f"{late} ms",
+            "the three processes ran with the priority of": PRIORITY,
+        },
+        rows,
+        tokens_per_second_and_stream=50,
+        tokens_per_answer=TOKENS,
+    )
+    assert added <= ADDED_MS_MAX
+    assert late <= LATE_MS_MAX
