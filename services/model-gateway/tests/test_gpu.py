@@ -159,7 +159,7 @@ async def test_a_queued_stream_is_told_where_it_stands(
         await scheduler.grant(request_id)
         rest = (await answer.read()).decode()
     assert rest.rstrip().endswith("data: [DONE]")
-    assert scheduler.began() == [request_id]
+    await eventually(lambda: scheduler.began() == [request_id])
 
 
 async def test_a_request_that_is_set_back_before_its_first_byte_waits_and_is_sent_again(
