@@ -115,9 +115,8 @@ def image_file() -> Callable[[str, str, Path], Path]:
     """Copies a file out of an image of ours."""
 
     def copy(image: str, path: str, target: Path) -> Path:
-        name = f"{image}:{os.environ.get('LARES_VERSION', 'dev')}"
-        require_image(name)
-        container = docker("create", name).strip()
+        require_image(image)
+        container = docker("create", image).strip()
         try:
             docker("cp", f"{container}:{path}", str(target))
         finally:

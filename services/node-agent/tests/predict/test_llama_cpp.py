@@ -122,7 +122,7 @@ def test_the_parts_of_a_whole_model_are_put_together(gguf):
 @pytest.mark.integration
 def test_a_real_model_out_of_its_image_is_predicted_as_it_was_measured(tmp_path, image_file):
     """SmolLM2-135M-Instruct Q4_1: 92.10 MiB by llama.cpp's own log, cache 180.00, compute 109.64 at 8192."""
-    path = image_file("lares/local-llm", "/models/default.gguf", tmp_path / "smollm2.gguf")
+    path = image_file("lares/local-llm:dev", "/models/default.gguf", tmp_path / "smollm2.gguf")
     found = predict(path, Serving(context_tokens=8192, vendor="simulated")).worst
     assert found.weights_mib == 93
     assert found.cache_mib == 180
