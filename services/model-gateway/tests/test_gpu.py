@@ -107,6 +107,7 @@ async def test_a_granted_request_goes_to_the_node_through_the_proxy_with_its_fen
     [asked] = scheduler.asks()
     assert (asked.model, asked.service_class, asked.agent) == ("qwen", "voice", "a-7")
     assert (asked.caller, asked.tier) == ("service:orchestrator", "sacred")
+    assert asked.prompt_tokens == len("hello") // 4
     sent = {name.lower(): value for name, value in node.headers[0].items()}
     assert sent["x-lares-request"] == asked.request_id
     await eventually(lambda: scheduler.ended() == ["ok"])

@@ -36,6 +36,8 @@ class Ask(Contract):
     agent: ShortText | None = None
     deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     work_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    # About how many are to be read before the first byte: long prompts cost a switch more than short ones.
+    prompt_tokens: Annotated[int, Field(ge=0, le=100_000_000)] | None = None
     tier: Literal["convenience", "sensitive", "sacred"] = "sacred"
 
 

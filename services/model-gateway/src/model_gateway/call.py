@@ -35,6 +35,8 @@ class Call:
     tally: Tally = field(default_factory=Tally)
     queue_seconds: float = 0.0
     watt_seconds: float | None = None
+    # About how many tokens are to be read, where that can be said.
+    prompt_tokens: int | None = None
     # What a client that waits for the first byte is told; empty while somebody works on it.
     waiting: str = ""
     # The way that answered or was tried last, and how many were tried before it.

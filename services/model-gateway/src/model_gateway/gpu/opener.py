@@ -105,6 +105,7 @@ class Gpu:
             caller=call.terms.caller,
             agent=call.terms.agent,
             tier=call.terms.tier,
+            prompt_tokens=call.prompt_tokens,
         )
 
     @asynccontextmanager
