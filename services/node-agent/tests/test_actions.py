@@ -26,6 +26,14 @@ async def test_an_action_of_the_past_is_refused(house: House) -> None:
         assert house.node.instances["a"].phase == "ready"
 
 
+async def test_a_start_that_was_overtaken_is_refused(house: House) -> None:
+    async with house.agent():
+        await house.ready(fence=7_000_000_005)
+        refused = await house.act("start", "b", fence=7_000_000_004, status=409)
+        assert refused["error"]["code"] == "node.fence_stale"
+        assert "b" not in house.node.instances
+
+
 async def test_a_scheduler_that_was_followed_by_another_is_refused_everywhere(house: House) -> None:
     async with house.agent():
         await house.ready(fence=8_000_000_001)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from node_agent import machine
+from node_agent.cards.owners import Owners
 from node_agent.engine import Engine
 from node_agent.errors import BindRefused, EngineRefused, EngineUnavailable
 from node_agent.once import Once
@@ -60,32 +61,22 @@ def test_what_is_told_of_an_end_is_one_short_printable_line() -> None:
     assert told.isprintable()
 
 
-def test_host_memory_is_read_from_either_version_of_control_groups(tmp_path: Path) -> None:
-    one, two = tmp_path / "v1", tmp_path / "v2"
-    (one / "memory/docker/abc").mkdir(parents=True)
-    (one / "memory/docker/abc/memory.stat").write_text(
-        f"cache 9\ntotal_rss {5 * 2**20}\ntotal_mapped_file {2**20}\n"
-    )
-    (two / "system.slice/docker-abc.scope").mkdir(parents=True)
-    (two / "cgroup.controllers").touch()
-    (two / "system.slice/docker-abc.scope/memory.stat").write_text(
-        f"anon {7 * 2**20}\nfile 1\nfile_mapped {2**20}\n"
-    )
-    assert machine.Cgroups(one).memory_mib("abc") == 6
-    assert machine.Cgroups(two).memory_mib("abc") == 8
-    assert machine.Cgroups(two).memory_mib("gone") is None
+def test_host_memory_is_what_is_not_available_to_a_new_program(tmp_path: Path) -> None:
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal:       8000000 kB\nMemFree: 1 kB\nMemAvailable:    6000000 kB\n")
+    assert machine.ram(told) == machine.Ram(7812, 1953)
     ours = machine.ram()
     assert 0 < ours.used_mib < ours.total_mib
 
 
-def test_an_engine_with_a_parent_group_of_its_own_is_found(tmp_path: Path) -> None:
-    folder = tmp_path / "memory/dockerb/abc"
+def test_a_container_of_an_engine_with_a_parent_group_of_its_own_is_found(tmp_path: Path) -> None:
+    container = "a" * 64
+    folder = tmp_path / "memory/dockerb" / container
     folder.mkdir(parents=True)
-    (folder / "memory.stat").write_text(f"total_rss {2**20}\ntotal_mapped_file 0\n")
-    groups = machine.Cgroups(tmp_path)
-    assert groups.memory_mib("abc") == 1
-    (folder / "memory.stat").unlink()
-    assert groups.memory_mib("abc") is None
+    (folder / "memory.stat").write_text(f"rss {2**20}\nmapped_file 0\n")
+    owners = Owners(tmp_path / "proc", tmp_path)
+    assert owners.memory_mib(container) == 1
+    assert owners.memory_mib("b" * 64) is None
 
 
 async def test_an_engine_that_hangs_is_unavailable_within_the_limit(house: House) -> None:

@@ -18,6 +18,7 @@ from kit.clock import Clock
 
 from node_agent import containers, errors, leaving, machine, phases, servers
 from node_agent.cards import Resident
+from node_agent.cards.owners import Owners
 from node_agent.catalogue import Model
 from node_agent.containers import Labels
 from node_agent.engine import Engine
@@ -86,7 +87,7 @@ class Node:
         self.fence = 0
         self._seq = 0
         self._cards = cards
-        self._cgroups = machine.Cgroups(settings.cgroup_path)
+        self._owners = Owners(settings.proc_path, settings.cgroup_path)
         self._actions = Once(ACTIONS_MAX, ACTIONS_SECONDS)
         self._requests = Once(REQUESTS_MAX, REQUESTS_SECONDS)
         self._suspending: asyncio.Task[None] | None = None
@@ -133,6 +134,9 @@ class Node:
             raise errors.ActionUnfit("A start names an instance and a model.")
         if action.instance_id in self.instances:
             raise errors.InstanceExists()
+        if action.fence <= self.fence:
+            # Actions of one scheduler come in order: this one was given up, and what it would take may be given away.
+            raise errors.FenceStale()
         offer = self.shelf.offers.get(action.model)
         if offer is None:
             raise errors.ModelUnknown()
@@ -284,7 +288,7 @@ class Node:
         used: dict[str, int] = {}
         for instance in tuple(self.instances.values()):
             if instance.container_id is not None and instance.phase in phases.RUNNING:
-                mib = self._cgroups.memory_mib(instance.container_id)
+                mib = self._owners.memory_mib(instance.container_id)
                 if mib is not None:
                     used[instance.id] = mib
         return machine.ram(), used
@@ -350,5 +354,3 @@ class Node:
             old = now - (instance.ended_at or now) > ENDED_SECONDS
             if old or len(ended) - place > ENDED_MAX:
                 del self.instances[instance.id]
-                if instance.container_id is not None:
-                    self._cgroups.forget(instance.container_id)

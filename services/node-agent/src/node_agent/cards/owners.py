@@ -58,7 +58,18 @@ class Owners:
         if not _CONTAINER.fullmatch(container_id):
             return None
         paths = (self._cgroup_root / form.format(id=container_id) for form in _GROUPS)
-        return next((path for path in paths if path.is_dir()), None)
+        found = next((path for path in paths if path.is_dir()), None)
+        if found is not None:
+            return found
+        # An engine with a parent group of its own (--cgroup-parent), in either version.
+        return next(
+            (
+                path
+                for form in ("*/{id}", "memory/*/{id}")
+                for path in self._cgroup_root.glob(form.format(id=container_id))
+            ),
+            None,
+        )
 
     def pids(self, container_id: str) -> Iterable[int]:
         """The processes of a container."""
