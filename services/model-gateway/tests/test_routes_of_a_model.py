@@ -1,6 +1,7 @@
 """Ways, prices and budgets in the models file, and what `GET /v1/models` and the accounts say of a way over the GPU nodes."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import yaml
 from contracts.inference import ModelList
 from contracts.scheduling import OfferedModel
 from kit.clock import FakeClock
+from kit.metrics import Metrics
 from model_gateway.accounts.entry import entry_of
 from model_gateway.app import build
 from model_gateway.call import Call
 from model_gateway.catalogue import Catalogue, read
 from model_gateway.errors import CatalogueInvalid
+from model_gateway.numbers import Numbers
 from model_gateway.terms import Terms
 from model_gateway.ways import Needs, choose
 
@@ -67,6 +70,17 @@ def test_the_runbooks_budgets_count_the_provider_and_nothing_of_the_house(tmp_pa
     assert [way.name for way in ways] == ["provider", "local-llm"]
     [private] = choose(catalogue, "lares-small", Needs(), tier="sacred")
     assert private.in_house
+
+
+def test_each_alert_has_a_section_and_speaks_of_numbers_that_there_are() -> None:
+    metrics = Metrics("model-gateway", "inference")
+    Numbers(metrics)
+    shown = metrics.render().decode()
+    rules = yaml.safe_load((RUNBOOK.parents[1] / "alerts" / "gateway.yaml").read_text())
+    for rule in rules["groups"][0]["rules"]:
+        assert f"### {rule['alert']}\n" in RUNBOOK.read_text()
+        for name in re.findall(r"lares_inference_\w+", rule["expr"]):
+            assert f"# TYPE {name.removesuffix('_total')}" in shown
 
 
 def model(**changed: Any) -> dict[str, Any]:

@@ -82,9 +82,12 @@ class Accounts:
             self._drop(len(self._spool), "stopped")
 
     async def write(self) -> None:
-        """Write everything in the spool. Raises DataUnavailable; what is not written stays."""
-        while self._spool:
-            batch = [self._spool[index] for index in range(min(BATCH_MAX, len(self._spool)))]
+        """Write what is in the spool now. Raises DataUnavailable; what is not written stays."""
+        left = len(self._spool)
+        # What comes meanwhile waits for the next round: batches stay batches in load.
+        while left > 0 and self._spool:
+            batch = [self._spool[index] for index in range(min(BATCH_MAX, left, len(self._spool)))]
+            left -= len(batch)
             try:
                 await self._write(batch)
             except DataUnavailable:
