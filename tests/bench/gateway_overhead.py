@@ -80,7 +80,7 @@ class Upstream(asyncio.Protocol):
             self.left -= 1
             self.due += 1 / TOKENS_PER_SECOND
             self.timer = self.loop.call_at(self.due, self.tick)
-            self.transport.write(out + event('{"content":"t%d"}' % time.monotonic_ns()))
+            self.transport.write(out + event(f'{{"content":"t{time.monotonic_ns()}"}}'))
             return
         self.transport.write(event("{}", '"stop"') + chunked(b"data: [DONE]\n\n") + _END)
 

