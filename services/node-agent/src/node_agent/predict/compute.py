@@ -16,9 +16,8 @@ MIB = 1024 * 1024
 # breakdowns of llama.cpp's and ollama's issue threads); the libraries' workspaces come to it. PyTorch takes more.
 CONTEXT_MIB: dict[Vendor, int] = {"nvidia": 512, "amd": 512, "simulated": 0}
 TORCH_MIB = 384
-GRAPHS_MIB = (
-    1024  # vLLM's captured graphs: 0.5 GiB is usual in its log, 2.4 were seen (its issue 7553)
-)
+# vLLM's captured graphs: 0.5 GiB is usual in its log, 2.4 were seen (vllm#7553).
+GRAPHS_MIB = 1024
 COMMUNICATION_MIB = 256  # NCCL's or RCCL's buffers, where cards work together
 
 
