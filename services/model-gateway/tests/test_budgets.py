@@ -139,6 +139,22 @@ async def test_an_answer_that_nobody_counted_costs_the_most_that_it_may_have(
     assert row["cost_micros"] == 100 * 10 + 10 * 100
 
 
+async def test_an_answer_that_turns_out_to_be_nonsense_was_paid_for(
+    spending: Callable[..., Any], outsider: Outsider, pg: Postgres
+) -> None:
+    with spending(cloud={"way": "outsider", "money_per_day": 1.0}) as gateway:
+        outsider.mode = "bad event"
+        stream = await gateway.client.chat.completions.create(
+            model="talker", messages=HELLO, max_tokens=10, stream=True
+        )
+        with pytest.raises(openai.APIError):
+            async for _ in stream:
+                pass
+        [row] = await written(pg, 1)
+    assert row["outcome"] == "inference.backend_invalid"
+    assert row["cost_micros"] == 100 * 10 + 10 * 100
+
+
 async def test_nothing_is_spent_while_nobody_can_say_what_is_left(
     spending: Callable[..., Any], outsider: Outsider, pg: Postgres
 ) -> None:

@@ -1,13 +1,18 @@
 """A way over the GPU nodes when somebody goes: the client, or the scheduler."""
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from contracts.scheduling import Ended
 
 from .conftest import Outsider, Served
 from .house_of_gpus import Scheduler, eventually
-from .test_gpu import SAID, ask, gateway, gpu_only, node, offered, proxy, scheduler
+from .test_gpu import HELLO, SAID, ask, gateway, gpu_only, node, offered, proxy, scheduler
+from .test_outside import Proxy
 
 __all__ = ["gateway", "gpu_only", "node", "proxy", "scheduler"]
 
@@ -110,3 +115,47 @@ async def test_a_request_that_waits_for_a_scheduler_that_does_not_come_back_pass
     await scheduler.stop()
     assert (await asking).choices[0].message.content == SAID
     assert len(outsider.asked) == 1
+
+
+@asynccontextmanager
+async def waiting(served: Served, scheduler: Scheduler) -> AsyncIterator[aiohttp.ClientResponse]:
+    """A stream that has been told where it stands: its status is out."""
+    await offered(served)
+    scheduler.grants = False
+    body = {"model": "talker", "messages": HELLO, "stream": True}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{served.url}/v1/chat/completions", json=body) as answer,
+    ):
+        assert (await answer.content.readuntil(b"\n\n")).startswith(b": ")
+        yield answer
+
+
+async def test_a_stream_that_waited_is_answered_by_the_next_way_when_its_node_goes(
+    gateway: Served, scheduler: Scheduler, outsider: Outsider
+) -> None:
+    async with waiting(gateway, scheduler) as answer:
+        await scheduler.refuse(scheduler.asks()[0].request_id)
+        events = (await answer.text()).strip().split("\n\n")
+    assert events[-1] == "data: [DONE]"
+    assert len(outsider.asked) == 1
+
+
+async def test_a_stream_that_waited_in_vain_ends_with_the_schedulers_words_and_not_with_done(
+    gpu_only: Served, scheduler: Scheduler
+) -> None:
+    async with waiting(gpu_only, scheduler) as answer:
+        await scheduler.refuse(scheduler.asks()[0].request_id)
+        events = (await answer.text()).strip().split("\n\n")
+    said = json.loads(events[-1].removeprefix("data: "))["error"]
+    assert (said["code"], said["reason"]) == ("inference.node_away", "The node forge is away.")
+
+
+async def test_a_node_that_the_proxy_does_not_reach_passes_the_request_on(
+    gateway: Served, scheduler: Scheduler, proxy: tuple[Proxy, str], outsider: Outsider
+) -> None:
+    await offered(gateway)
+    proxy[0].refuses = True
+    assert (await ask(gateway)).choices[0].message.content == SAID
+    assert len(outsider.asked) == 1
+    await eventually(lambda: scheduler.ended() == ["failed"])

@@ -42,8 +42,9 @@ class Call:
     # The way that answered or was tried last, and how many were tried before it.
     way: str | None = None
     last_way: bool = False
-    # Whether that way may have begun to work on it.
+    # Whether that way may have begun to work on it, and whether an answer's first byte came.
     sent: bool = False
+    answered: bool = False
     falls: int = 0
     # What it cost, in millionths of the currency, and what that changes in budgets.
     cost_micros: int = 0

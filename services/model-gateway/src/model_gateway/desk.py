@@ -135,20 +135,18 @@ class Desk:
         call = work.call
         for way in work.ways:
             call.way, call.last_way, call.sent = way.name, way is work.ways[-1], False
-            opened = False
             try:
                 outgoing = work.endpoint.outgoing(work.ask, way)
                 async with (
                     self._paid(work, way, outgoing),
                     self.opener(way).open(call, way, outgoing) as answer,
                 ):
-                    opened = True
-                    call.sent = True
+                    call.sent = call.answered = True
                     yield way, answer
                 return
             except PASSED_ON as error:
                 call.waiting = ""
-                if opened or call.last_way:
+                if call.answered or call.last_way:
                     raise
                 call.falls += 1
                 self.numbers.falls.labels(way.model, way.name, error.code).inc()
@@ -165,7 +163,8 @@ class Desk:
         try:
             yield
         except REFUSED:
-            refused = True
+            # After the first byte the same errors mean that an answer which is owed for went wrong.
+            refused = not call.answered
             raise
         finally:
             amount = taken(way, call.tally, at_most) if call.sent and not refused else Amount()
