@@ -42,6 +42,10 @@ def test_the_shipped_file_keeps_everything_in_the_house() -> None:
         backend.in_house and not backend.via_egress_proxy for backend in catalogue.backends.values()
     )
     assert catalogue.models["lares-small"].kind == "chat"
+    assert [leg.name for leg in catalogue.models["lares-small"].legs] == [
+        "gpu:lares-small",
+        "local-llm",
+    ]
     assert catalogue.models["minilm-l6-v2"].dimensions == 384
 
 
