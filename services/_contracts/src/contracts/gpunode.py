@@ -136,7 +136,7 @@ class NodeState(Contract):
     ram_budget_mib: Mib
     wake_mac: str | None = None
     leaving: bool = False  # about to suspend or stop
-    error: Sentence | None = None  # of the node itself: its catalogue is wrong, its engine is silent
+    error: Sentence | None = None  # of the node itself: a wrong catalogue, a silent engine
     cards: tuple[CardReading, ...]
     models: Annotated[tuple[DeclaredModel, ...], Field(max_length=256)]
     instances: Annotated[tuple[InstanceState, ...], Field(max_length=256)]

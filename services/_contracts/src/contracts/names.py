@@ -6,4 +6,4 @@ TIER_HEADER = "X-Lares-Max-Tier"  # the most private tier in a prompt
 CLASS_HEADER = "X-Lares-Class"  # how urgent a model's answer is: voice, interactive, agent or batch
 AGENT_HEADER = "X-Lares-Agent"  # which agent asks a model
 FENCE_HEADER = "X-Lares-Fence"  # of a grant, on a request to a GPU node
-REQUEST_HEADER = "X-Lares-Request"  # the gateway's request id; a node takes each (fence, request id) once
+REQUEST_HEADER = "X-Lares-Request"  # the request's id; each (fence, id) is taken once
