@@ -130,6 +130,11 @@ class PlayedEngine:
         container.oom_killed, container.log = oom, container.log + log
         await self._end(container, code)
 
+    def hang_up(self) -> None:
+        """End every stream of events, as an engine that is started anew does."""
+        for queue in self._listeners:
+            queue.put_nowait(b"")
+
     async def _end(self, container: PlayedContainer, code: int) -> None:
         if container.state != "running":
             return
@@ -281,8 +286,9 @@ class PlayedEngine:
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._listeners.add(queue)
         try:
-            while True:
-                await answer.write(await queue.get())
+            while line := await queue.get():
+                await answer.write(line)
+            return answer
         finally:
             self._listeners.discard(queue)
 

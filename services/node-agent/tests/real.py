@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class RealNode:
         (self.folder / "weights").mkdir()
         authority = Authority(self.folder / "tls")
         authority.give("node", x509.DNSName("localhost"), "node.pem", "key.pem")
-        self._sessions = {
+        self.sessions = {
             role: aiohttp.ClientSession(
                 f"https://localhost:{self.port}",
                 connector=aiohttp.TCPConnector(ssl=authority.client(role), limit=0),
@@ -157,7 +157,7 @@ class RealNode:
     async def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        for session in self._sessions.values():
+        for session in self.sessions.values():
             await session.close()
         for name in self.containers(everything=True):
             docker("rm", "-f", "-v", name, check=False)
@@ -172,7 +172,7 @@ class RealNode:
         return docker("ps", *wanted, "--filter", label, "--format", "{{.Names}}").split()
 
     async def state(self) -> NodeState:
-        async with self._sessions["scheduler"].get("/v1/state") as reply:
+        async with self.sessions["scheduler"].get("/v1/state") as reply:
             assert reply.status == 200, await reply.text()
             return NodeState.model_validate_json(await reply.text())
 
@@ -185,7 +185,7 @@ class RealNode:
         }
         if verb == "start":
             told |= {"model": "small", "cards": ["sim-0"]}
-        async with self._sessions["scheduler"].post("/v1/actions", json=told | more) as reply:
+        async with self.sessions["scheduler"].post("/v1/actions", json=told | more) as reply:
             return {"status": reply.status, **await reply.json()}
 
     def ask(
@@ -205,7 +205,7 @@ class RealNode:
             "X-Lares-Fence": str(fence or next(self.fences)),
             "X-Lares-Request": secrets.token_hex(8),
         }
-        return self._sessions["gateway"].post(
+        return self.sessions["gateway"].post(
             f"/v1/instances/{instance}/v1/chat/completions", json=body, headers=headers
         )
 
@@ -230,8 +230,8 @@ class RealNode:
                     assert one.phase != "failed", f"{phases} {one.error}\n{self.log()}"
         raise AssertionError(f"{instance}: {phases}")
 
-    async def events(self) -> AsyncIterator[NodeState]:
-        async with self._sessions["scheduler"].get("/v1/events") as reply:
+    async def events(self) -> AsyncGenerator[NodeState]:
+        async with self.sessions["scheduler"].get("/v1/events") as reply:
             while line := await reply.content.readline():
                 yield NodeState.model_validate_json(line)
 

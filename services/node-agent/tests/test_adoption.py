@@ -99,6 +99,20 @@ async def test_a_death_that_no_event_told_of_is_noticed(
         assert instance.error == "It has vanished."
 
 
+async def test_deaths_are_heard_of_again_after_the_engine_was_started_anew(house: House) -> None:
+    async with house.agent():
+        await house.ready()
+        house.engine.hang_up()
+        before = [call for call in house.engine.calls if call.startswith("GET /events")]
+        async with asyncio.timeout(5):
+            while len([c for c in house.engine.calls if c.startswith("GET /events")]) == len(
+                before
+            ):
+                await asyncio.sleep(0.02)
+        await house.engine.die(house.engine.named("a"), 1)
+        await house.until("failed", seconds=3)  # sooner than the next comparison
+
+
 async def test_an_agent_whose_engine_hangs_says_nothing_rather_than_that_nothing_runs(
     house: House,
 ) -> None:

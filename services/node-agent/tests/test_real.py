@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -239,11 +240,29 @@ async def test_an_action_repeated_and_a_fence_of_the_past(node: RealNode) -> Non
     assert len(node.containers()) == 1
 
 
+async def test_only_certificates_of_the_house_with_the_right_role_are_heard(node: RealNode) -> None:
+    gateway, scheduler = node.sessions["gateway"], node.sessions["scheduler"]
+    async with gateway.get("/v1/state") as reply:
+        assert reply.status == 403
+    async with scheduler.post("/v1/instances/a/v1/chat/completions") as reply:
+        assert reply.status == 403
+    bare = ssl.create_default_context(cafile=str(node.folder / "tls" / "authority.pem"))
+    async with aiohttp.ClientSession() as nobody:
+        with pytest.raises(aiohttp.ClientError):
+            await nobody.get(f"https://localhost:{node.port}/v1/state", ssl=bare)
+
+
 async def test_sigterm_leaves_the_models_running_or_stops_them_as_it_is_set(node: RealNode) -> None:
     await node.act("start")
     await node.until("ready")
     assert node.process is not None
+    said = node.events()
+    await anext(said)
     node.process.terminate()
+    async with asyncio.timeout(20):
+        while not (await anext(said)).leaving:
+            pass
+    await said.aclose()
     assert await asyncio.to_thread(node.process.wait, 20) == 0
     assert len(node.containers()) == 1
     node.environment["LARES_NODE_STOP_MODELS"] = "true"
