@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from contracts.scheduling import Began, Cancel, Ended, Running
+from kit.testing.bus import until
 
 from .a_house import Gateway, House
 from .a_node import model
@@ -279,3 +281,31 @@ async def test_what_a_running_request_draws_is_told_to_its_gateway(
     await gateway.hear("granted", "b")
     while (drawn := await gateway.hear("drawn")).watts != {granted.instance_id: 120.0}:
         assert set(drawn.watts) == {granted.instance_id}
+
+
+async def test_a_scheduler_that_stood_still_does_not_take_its_node_for_away(
+    house: House, gateways: Make
+) -> None:
+    gateway = await gateways(house.url).connect()
+    await gateway.offered("small", available=True)
+    await gateway.ask("a")
+    granted = await gateway.hear("granted", "a")
+    time.sleep(4)  # the machine had no time for anybody
+    await asyncio.sleep(1)
+    assert not [told for told in gateway.told if told.type == "refused"]
+    await gateway.say(Ended(request_id="a", fence=granted.fence, outcome="ok"))
+    await gateway.ask("b")
+    await gateway.hear("granted", "b")
+
+
+async def test_a_request_whose_end_was_lost_with_the_connection_counts_no_more(
+    house: House, gateways: Make
+) -> None:
+    gateway = await gateways(house.url).connect()
+    await gateway.offered("small", available=True)
+    await gateway.ask("a")
+    await gateway.hear("granted", "a")
+    await gateway.cut()
+    await gateway.connect()
+    asked = house.scheduler.house.gateways._asked["gateway-1"]
+    await until(lambda: not asked)

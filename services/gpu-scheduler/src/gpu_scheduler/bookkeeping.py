@@ -28,7 +28,7 @@ class Bookkeeping:
         self._keeper = keeper
         self._numbers = numbers
         self._clock = clock
-        self._minute: datetime | None = None
+        self._minutes: dict[str, datetime] = {}
         self._gauged_at = float("-inf")
         self._cards: set[tuple[str, str]] = set()
 
@@ -65,8 +65,6 @@ class Bookkeeping:
     def _cards_of(self, state: State, now: float) -> None:
         wall = self._clock.now()
         minute = wall.replace(second=0, microsecond=0)
-        new_minute = minute != self._minute
-        self._minute = minute
         numbers, seen = self._numbers, set[tuple[str, str]]()
         for card in Views(state, self._fleet.said(), now, wall).cards():
             labels = (card.node, card.id)
@@ -79,7 +77,8 @@ class Bookkeeping:
             numbers.over.labels(*labels).set(over)
             if card.read_at is not None:
                 numbers.age.labels(*labels).set(max(0.0, (wall - card.read_at).total_seconds()))
-            if new_minute and not card.stale:
+            if self._minutes.get(card.id) != minute and not card.stale:
+                self._minutes[card.id] = minute
                 self._keeper.minute(
                     Minute(
                         card=card.id,
@@ -97,4 +96,5 @@ class Bookkeeping:
             for gauge in (numbers.total, numbers.used, numbers.booked, numbers.foreign):
                 gauge.remove(*gone)
             numbers.over.remove(*gone)
+            self._minutes.pop(gone[1], None)
         self._cards = seen

@@ -291,6 +291,8 @@ class Gateways:
         due = turn.now - self._told_at >= TELL_SECONDS
         if offered is not None:
             self._tell_all(offered)
+        if due:
+            self._drop_ended(state)
         if due or fresh:
             places = self._placing.places(state, turn.now)
             if due:
@@ -301,7 +303,13 @@ class Gateways:
             for name in places if due else fresh:
                 if (queued := places.get(name)) is not None:
                     self._place(name, queued)
-        return self._told_at + TELL_SECONDS if state.queued_by_class.total() else None
+        waiting = state.queued_by_class.total() or any(self._asked.values())
+        return self._told_at + TELL_SECONDS if waiting else None
+
+    def _drop_ended(self, state: State) -> None:
+        """What the core holds no more counts no more: the word of its end may have been lost with a connection."""
+        for asked in self._asked.values():
+            asked.intersection_update(state.requests.keys() | self._fresh)
 
     def _tell_all(self, offered: Offered) -> None:
         for session in self._sessions.values():

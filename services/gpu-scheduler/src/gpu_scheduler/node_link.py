@@ -34,6 +34,7 @@ ACTION_SECONDS_MAX = 2.0
 ACTION_TRIES = 4
 ACTION_PAUSE_SECONDS = 0.1
 ACTIONS_MAX = 512
+STALL_SECONDS = 0.5
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.2, 5.0
 
 
@@ -115,7 +116,8 @@ class NodeLink:
         async with self._way.follow(self.node, EVENTS_PATH) as pieces:
             while True:
                 try:
-                    async with asyncio.timeout(self._silence_s):
+                    # A little longer than the node may be silent, so that it is away before it is called again.
+                    async with asyncio.timeout(self._silence_s + STALL_SECONDS):
                         piece = await anext(pieces)
                 except StopAsyncIteration:
                     return
@@ -157,9 +159,12 @@ class NodeLink:
             await self._up.wait()
             left = self._heard_at + self._silence_s - self._clock.monotonic()
             if left > 0:
+                due = self._clock.monotonic() + left
                 await self._clock.sleep(left)
-                # If it was we who were slow, what the node has said meanwhile is read before it is called silent.
-                await asyncio.sleep(0.02)
+                now = self._clock.monotonic()
+                if now - due > STALL_SECONDS:
+                    # It was we who stood still: there is time to hear the node before it is called silent.
+                    self._heard_at = max(self._heard_at, now - self._silence_s / 2)
                 continue
             await self._away()
 
