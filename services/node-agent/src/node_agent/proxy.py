@@ -90,6 +90,7 @@ class Proxy:
             instance.leave(task)
             self._node.numbers.in_flight.dec()
             self._node.numbers.proxied.labels(outcome).inc()
+            log.info("request.over", instance=instance.id, request_id=request_id, outcome=outcome)
 
     def _target(self, request: web.Request) -> tuple[str, str]:
         """Return the instance's id and the address behind it. An id may hold a slash, plain or encoded."""
