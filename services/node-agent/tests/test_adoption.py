@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -21,6 +22,23 @@ async def test_what_runs_is_taken_over_with_its_fence_and_answers(house: House) 
         assert (await house.ask(headers={"X-Lares-Fence": "7000000008"})).status == 200
         assert (await house.ask(headers={"X-Lares-Fence": "7000000006"})).status == 409
         assert len(house.engine.containers) == 1
+
+
+async def test_an_agent_in_a_container_joins_each_models_network_also_when_it_is_a_new_one(
+    house: House,
+) -> None:
+    house.settings = dataclasses.replace(house.settings, own_container="lares-node-agent")
+    joins = "POST /networks/lares-model-forge-0/connect"
+    async with house.agent():
+        await house.ready()
+        assert house.engine.calls.count(joins) == 1
+    async with house.agent():
+        await house.until("ready")
+        assert house.engine.calls.count(joins) == 2
+        await house.act("stop")
+        await house.until("stopped")
+        assert "POST /networks/lares-model-forge-0/disconnect" in house.engine.calls
+        assert house.engine.networks == {}
 
 
 async def test_a_start_that_was_broken_off_is_gone_on_with(house: House) -> None:
