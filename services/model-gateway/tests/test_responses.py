@@ -25,6 +25,34 @@ WEATHER: Any = {
     "strict": True,
 }
 
+CONVERSATION: Any = [
+    {"role": "developer", "content": "Short."},
+    {
+        "type": "message",
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": "what is this?"},
+            {"type": "input_image", "image_url": "data:image/png;base64,xx", "detail": "low"},
+        ],
+    },
+    {"type": "reasoning", "id": "rs_1", "summary": []},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "output_text", "text": "A"},
+            {"type": "output_text", "text": "sk"},
+        ],
+    },
+    {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"place":"a"}'},
+    {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": '{"place":"b"}'},
+    {"type": "function_call_output", "call_id": "c1", "output": "rain"},
+    {
+        "type": "function_call_output",
+        "call_id": "c2",
+        "output": [{"type": "input_text", "text": "sun"}],
+    },
+]
+
 
 def code_of(error: openai.APIError) -> str:
     body: Any = error.body
@@ -100,36 +128,9 @@ async def test_a_conversation_with_calls_schema_and_a_picture_is_asked_as_a_chat
 ) -> None:
     studio.reply = said(content='{"a": 1}')
     schema = {"type": "object", "properties": {"a": {"type": "number"}}}
-    conversation: Any = [
-        {"role": "developer", "content": "Short."},
-        {
-            "type": "message",
-            "role": "user",
-            "content": [
-                {"type": "input_text", "text": "what is this?"},
-                {"type": "input_image", "image_url": "data:image/png;base64,xx", "detail": "low"},
-            ],
-        },
-        {"type": "reasoning", "id": "rs_1", "summary": []},
-        {
-            "role": "assistant",
-            "content": [
-                {"type": "output_text", "text": "A"},
-                {"type": "output_text", "text": "sk"},
-            ],
-        },
-        {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"place":"a"}'},
-        {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": '{"place":"b"}'},
-        {"type": "function_call_output", "call_id": "c1", "output": "rain"},
-        {
-            "type": "function_call_output",
-            "call_id": "c2",
-            "output": [{"type": "input_text", "text": "sun"}],
-        },
-    ]
     await house.client.responses.create(
         model="talker",
-        input=conversation,
+        input=CONVERSATION,
         tools=[WEATHER],
         tool_choice={"type": "function", "name": "weather"},
         parallel_tool_calls=True,

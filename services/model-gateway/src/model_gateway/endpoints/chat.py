@@ -121,9 +121,7 @@ class Chat(Endpoint[ChatAsk]):
         reply.pop("timings", None)
         return Whole(to_json({**reply, "model": way.model}))
 
-    def stream(
-        self, ask: ChatAsk, way: Way, answer: Answer, tally: Tally
-    ) -> AsyncGenerator[bytes]:
+    def stream(self, ask: ChatAsk, way: Way, answer: Answer, tally: Tally) -> AsyncGenerator[bytes]:
         """Yield the chunks as they come, and `[DONE]` at the end of a whole answer alone."""
         return relay(sse.Reader(way.model, ask.usage_wanted), answer, tally)
 
