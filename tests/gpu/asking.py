@@ -84,15 +84,19 @@ def ask(
     return Said(said["status"], content, said["seconds"])
 
 
-def chat(stack: Any, model: str, words: str = "Say hello.", **headers: str) -> Said:
-    """Ask the gateway for a short answer, as the orchestrator does."""
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": words}],
-        "max_tokens": 8,
-    }
+def chat(
+    stack: Any,
+    model: str,
+    words: str = "Say hello.",
+    *,
+    service_class: str = "interactive",
+    **more: Any,
+) -> Said:
+    """Ask the gateway for a short answer, as the orchestrator does for a person who waits."""
+    body = {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 8}
     url = f"http://{stack.net}.30.2:8000/v1/chat/completions"
-    return ask(stack, "orchestrator", "POST", url, body, x_lares_max_tier="sensitive", **headers)
+    told = {"x_lares_max_tier": "sensitive", "x_lares_class": service_class, **more}
+    return ask(stack, "orchestrator", "POST", url, body, **told)
 
 
 def connect(stack: Any, source: Container, target: str) -> str:

@@ -1,6 +1,6 @@
 """`gpu_node`: the test stack with a GPU node that has joined it, one for the whole run. The root conftest loads this.
 
-The node is a second engine in a network namespace, brought up by gpu-node's own `make up` with a played card of 2048 MiB
+The node is a second engine in a network namespace, brought up by gpu-node's own `make up` with a played card of 6144 MiB
 and the models of tests/gpu/models.yaml, which the stack's gateway knows by the same names (house-models.yaml). A test
 that breaks the node mends it.
 """

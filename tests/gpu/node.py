@@ -19,6 +19,7 @@ from tests.integration.house import ROOT, run
 MODELS = Path(__file__).with_name("models.yaml")
 AGENT = "lares-node-agent"
 UP_SECONDS_MAX = 240
+CARD_MIB = 6144
 IMAGES = ("node-agent", "local-llm")
 
 
@@ -41,9 +42,8 @@ class GpuNode:
             "LARES_NODE_STATE": str(self.state),
             "LARES_NODE_WEIGHTS": str(self.engine.folder / "weights"),
             "LARES_NODE_CATALOGUE": str(self.engine.folder / "catalogue"),
-            "LARES_NODE_SIMULATED_CARDS": "sim-0:2048",
+            "LARES_NODE_SIMULATED_CARDS": f"sim-0:{CARD_MIB}",
             "LARES_NODE_CARDS": "simulated",
-            "LARES_NODE_RAM_BUDGET_MIB": "2048",
             "LARES_NODE_BUILD": "no",
             "LARES_VERSION": self.version,
         }

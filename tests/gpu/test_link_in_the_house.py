@@ -11,7 +11,7 @@ import pytest
 from tests.gpu.asking import ask, chat, connect, container
 from tests.gpu.engine import HOUSE, NEIGHBOUR, NODE
 from tests.gpu.fixtures import NAME, let_go, let_join
-from tests.gpu.node import AGENT, GpuNode
+from tests.gpu.node import AGENT, CARD_MIB, GpuNode
 from tests.integration.house import containers, probe
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]
@@ -36,7 +36,7 @@ def node_state(stack: Any) -> str:
 def test_the_scheduler_follows_a_node_that_has_joined(stack: Any, gpu_node: GpuNode) -> None:
     until(lambda: node_state(stack) == "up")
     said = ask(stack, "dashboard", "GET", f"http://{stack.net}.32.2:8000/v1/status").content
-    assert [(card["node"], card["total_mib"]) for card in said["cards"]] == [(NAME, 2048)]
+    assert [(card["node"], card["total_mib"]) for card in said["cards"]] == [(NAME, CARD_MIB)]
 
 
 def test_an_answer_comes_from_a_model_that_was_started_for_it(
@@ -53,7 +53,7 @@ def test_a_model_that_can_never_fit_is_refused_at_once_with_the_arithmetic(
 ) -> None:
     said = chat(stack, "huge")
     assert said.status >= 400
-    assert "2048" in said.content["error"]["reason"] or "2,048" in said.content["error"]["reason"]
+    assert "30000" in said.content["error"]["reason"], said.content
     assert said.seconds < 1
 
 

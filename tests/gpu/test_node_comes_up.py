@@ -16,7 +16,7 @@ from contracts.gpunode import ACTIONS_PATH, STATE_PATH, JoinToken, NodeAction, N
 
 from tests.gpu.engine import HOUSE, NEIGHBOUR, NODE, Engine, engine
 from tests.gpu.house import House, a_house, context_of, make_secrets
-from tests.gpu.node import AGENT, GpuNode, inspect, prepared
+from tests.gpu.node import AGENT, CARD_MIB, GpuNode, inspect, prepared
 from tests.integration.house import ROOT, probe
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -115,7 +115,7 @@ async def test_two_commands_bring_up_a_node_that_says_what_it_has(
 ) -> None:
     said = await state(house)
     assert said.node == "forge"
-    assert [(card.vendor, card.total_mib) for card in said.cards] == [("simulated", 2048)]
+    assert [(card.vendor, card.total_mib) for card in said.cards] == [("simulated", CARD_MIB)]
     assert {model.model for model in said.models} == {"tiny-a", "tiny-b", "tiny-c", "huge"}
     status = await asyncio.to_thread(node.make, "status")
     assert f"forge at {NODE}, for the house at {HOUSE}" in status
@@ -138,8 +138,12 @@ async def test_a_second_make_up_without_a_token_changes_nothing(
 @in_one_loop
 async def test_a_model_runs_there_and_answers_the_house_alone(house: House, node: GpuNode) -> None:
     """And reaches nothing: not the outside, not the house, not its own machine, not another model."""
-    await act(house, "start", 1, instance_id="a1", model="tiny-a", cards=("sim-0",), charge_mib=900)
-    await act(house, "start", 2, instance_id="c1", model="tiny-c", cards=("sim-0",), charge_mib=700)
+    await act(
+        house, "start", 1, instance_id="a1", model="tiny-a", cards=("sim-0",), charge_mib=2300
+    )
+    await act(
+        house, "start", 2, instance_id="c1", model="tiny-c", cards=("sim-0",), charge_mib=1600
+    )
     for instance in ("a1", "c1"):
         try:
             await until_phase(house, instance, "ready")
