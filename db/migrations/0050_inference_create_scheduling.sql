@@ -20,7 +20,7 @@ CREATE TABLE inference.model_peak (
 );
 
 CREATE TABLE inference.lease (
-    id            text PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_-]{1,64}$'),
+    id            text PRIMARY KEY CHECK (id ~* '^[a-z0-9_-]{1,64}$'),
     holder        text NOT NULL CHECK (length(holder) <= 200),
     agent         text CHECK (length(agent) <= 200),
     purpose       text NOT NULL CHECK (length(purpose) <= 200),

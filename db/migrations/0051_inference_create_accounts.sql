@@ -3,7 +3,7 @@
 
 -- up
 CREATE TABLE inference.call (
-    id             text PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_-]{1,64}$'),
+    id             text PRIMARY KEY CHECK (id ~ '^[a-z0-9-]{1,64}$'),
     at             timestamptz NOT NULL,
     endpoint       text NOT NULL CHECK (length(endpoint) <= 64),
     model          text NOT NULL CHECK (length(model) <= 128),

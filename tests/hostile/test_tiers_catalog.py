@@ -376,7 +376,10 @@ async def test_only_the_owner_and_the_declared_logins_may_connect_anywhere(pg: P
     assert allowed == {
         *(
             ("lares", f"svc_{name}")
-            for name in ("migrate", "identity", "forward_auth", "memory", "orchestrator")
+            for name in (
+                *("migrate", "identity", "forward_auth", "memory", "orchestrator"),
+                *("model_gateway", "gpu_scheduler"),
+            )
         ),
         ("lares_sacred", "svc_memory"),
         ("lares_sacred", "svc_migrate"),
