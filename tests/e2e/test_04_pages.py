@@ -13,12 +13,18 @@ from tests.conftest import ROOT
 from tests.e2e.conftest import ARTIFACTS
 from tests.e2e.person import Person
 
-PAGES = {"ask": "/", "memory": "/memory", "system": "/system", "security": "/security"}
+PAGES = {
+    "ask": "/",
+    "memory": "/memory",
+    "inference": "/inference",
+    "system": "/system",
+    "security": "/security",
+}
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 390, "height": 844}}
 CONTAINERS = [
     "caddy", "identity", "forward-auth", "dashboard", "mcp-gateway", "egress-proxy", "postgres", "valkey",
-    "memory", "memory-worker", "consolidator", "embedder", "model-gateway", "local-llm", "orchestrator", "state-registry",
-    "engine-reader",
+    "memory", "memory-worker", "consolidator", "embedder", "model-gateway", "gpu-scheduler", "local-llm", "orchestrator",
+    "state-registry", "engine-reader",
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def test_a_visit_paints_soon_blocks_nobody_and_does_not_jump(
 ) -> None:
     visits: list[dict[str, float]] = []
     context = browser.new_context(base_url=stack.url, storage_state=owner.context.storage_state())
-    for path in ["/"] * VISITS + ["/system", *MEMORY]:
+    for path in ["/"] * VISITS + ["/system", "/inference", *MEMORY]:
         page = context.new_page()
         page.add_init_script(OBSERVE)
         page.goto(path)
@@ -65,7 +65,7 @@ def test_a_tab_that_has_seen_every_page_and_many_events_stays_small(
             f"A passing thought, number {round_}.",
         )
         assert made
-    for name in ("System", "Security", "Ask", "Memory"):
+    for name in ("System", "Models", "Security", "Ask", "Memory"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", level=1)).to_have_count(1)
         page.wait_for_timeout(500)
