@@ -237,11 +237,16 @@ async def listening(app: web.Application, tls: ssl.SSLContext | None = None) -> 
 
 
 class Link:
-    """The egress proxy between the house and the node: CONNECT alone; `cut` ends every tunnel and refuses new ones."""
+    """The egress proxy between the house and the node: CONNECT alone; `cut` ends every tunnel and refuses new ones.
+
+    While `passing` is not set, what is sent is swallowed and nobody is told, as by a cable that was pulled.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.up = True
+        self.passing = asyncio.Event()
+        self.passing.set()
         self._open: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -273,15 +278,20 @@ class Link:
         ends = {writer, far_writer}
         self._open |= ends
         await asyncio.gather(
-            _copy(reader, far_writer), _copy(far_reader, writer), return_exceptions=True
+            self._copy(reader, far_writer),
+            self._copy(far_reader, writer),
+            return_exceptions=True,
         )
         self._open -= ends
 
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._pass(reader, writer)
+        finally:
+            writer.close()
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(65_536):
+            await self.passing.wait()
             writer.write(piece)
             await writer.drain()
-    finally:
-        writer.close()

@@ -107,6 +107,25 @@ async def test_a_link_that_is_cut_ends_what_runs_clearly_and_what_waits_is_answe
     assert scene.node.talker.answered["afterwards"] == 1
 
 
+async def test_a_link_that_falls_silent_is_noticed_by_the_scheduler_for_everybody(
+    scene: Scene,
+) -> None:
+    scene.node.talker.pause_seconds = 0.3
+    prompts = [f"prompt {number}" for number in range(10)]
+    asking = [asyncio.create_task(scene.ask(prompt)) for prompt in prompts]
+    await until(lambda: scene.node.talker.running == scene.node.slots)
+    await asyncio.sleep(0.5)  # what runs has begun to answer
+    scene.link.passing.clear()
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    broken = [result for result in results if isinstance(result, openai.APIError)]
+    assert [said(error)["code"] for error in broken] == ["inference.gpu_lost"] * scene.node.slots
+    assert results.count(ANSWER) == 10 - scene.node.slots
+    assert len(scene.home.answered) == 10 - scene.node.slots
+    scene.link.passing.set()
+    await scene.offered()
+    await idle(scene)
+
+
 def said(error: openai.APIError) -> dict[str, Any]:
     body: Any = error.body
     return body
