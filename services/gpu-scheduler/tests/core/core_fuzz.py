@@ -155,7 +155,7 @@ class Fuzz:
             else:
                 self._ask()
         if rng.random() < 0.02 and len(self.agents) < 8:
-            self.agents.append(FakeAgent(f"agent{len(self.agents)}", self.world, 6.0))
+            self.agents.append(FakeAgent(f"agent{len(self.agents)}", self.world, 20.0))
         self.world.later(rng.expovariate(self.pace / burst), self._somebody)
 
     def _request(self, model: str, origin: str, lease: bool) -> Request:

@@ -101,12 +101,14 @@ class FakeNode:
         self.ooms = 0
         self.overcommits: list[str] = []
         self._sent_at = 0.0
+        self._read_at = 0.0
 
     # What it says.
 
     def seen(self) -> NodeSeen:
-        """Read everything now."""
+        """Read everything now; no two readings begin at the same moment."""
         now = self.clock()
+        self._read_at = max(now, self._read_at + 1e-6)
         cards: list[CardSeen] = []
         for card in self.cards.values():
             card.lingering = [(until, mib) for until, mib in card.lingering if until > now]
@@ -126,7 +128,7 @@ class FakeNode:
         return NodeSeen(
             self.name,
             self.boot,
-            now,
+            self._read_at,
             tuple(cards),
             tuple(self.deployments.values()),
             tuple(self._one(i) for i in self.instances.values()),

@@ -215,12 +215,15 @@ class World:
         node = self.nodes[instance.deployment[0]]
         for card_id in instance.cards:
             card = node.cards[card_id]  # type: ignore[attr-defined]
-            ours = 0
+            ours = sum(mib for until, mib in card.lingering if until > self.now)  # type: ignore[attr-defined]
             for other in self.state.instances.values():
                 if card_id not in other.cards:
                     continue
                 asleep = self.state.deployments[other.deployment].asleep_mib
-                if other.phase is Phase.ASLEEP or (
+                real = node.instances.get(other.id)  # type: ignore[attr-defined]
+                if other.phase is Phase.ASLEEP and real is not None and real.phase is Phase.ASLEEP:
+                    ours += real.use(self.now, self.rng)
+                elif other.phase is Phase.ASLEEP or (
                     other.phase is Phase.STOPPING and other.charge_mib <= asleep
                 ):
                     ours += asleep

@@ -234,6 +234,10 @@ def _adopt(state: State, event: NodeSeen, told: InstanceSeen, now: float) -> Non
         peak_mib=peak,
         grants=1,
     )
+    settled_at = state.started_at + state.policy.settle_s
+    if deployment is not None and now < settled_at:
+        # A grant of the last scheduler may still be on its way: until the gateways have spoken, all places are taken.
+        instance.unclaimed, instance.unclaimed_until = deployment.slots, settled_at
     # A fence from another life must not stand above those that are given out from here on.
     state.fence = max(state.fence, told.fence)
     if told.phase in (Phase.READY, Phase.DRAINING):
