@@ -113,7 +113,7 @@ def resident_mib(node: GpuNode, container: str) -> float:
 def row_of(page: Any, model: str) -> Any:
     """The catalogue's row of a model."""
     rows = page.get_by_role("region", name="Models of the GPU nodes").get_by_role("row")
-    return rows.filter(has=page.get_by_role("rowheader", name=re.compile(rf"^{model}\b")))
+    return rows.filter(has=page.get_by_role("rowheader", name=re.compile(f"^{model}")))
 
 
 def press(page: Any, name: str) -> None:
@@ -190,7 +190,7 @@ def test_the_catalogue_loads_sends_to_sleep_wakes_and_evicts_on_the_node(
     press(page, "Load tiny-a")
     expect(row.get_by_text("ready", exact=True)).to_be_visible(timeout=STARTED_MS)
     [container] = running(gpu_node, "tiny-a")
-    bar = page.get_by_role("img", name=re.compile("of 3.0 GiB in use"))
+    bar = page.get_by_role("img", name=re.compile("of 6.0 GiB in use"))
     expect(bar).to_be_visible()
     expect(bar.locator('[title^="tiny-a: Model"]')).to_be_visible()
     awake = resident_mib(gpu_node, container)

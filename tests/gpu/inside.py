@@ -17,12 +17,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
-import openai
 
 ANSWER_TOKENS_MAX = 16
 # A request that takes longer is stuck, and the test is to say so.
 ANSWER_SECONDS_MAX = 90.0
 PAUSE_SECONDS = 0.1
+# After anything but an answer.
+PATIENCE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 CLASSES = ("interactive", "agent", "interactive", "batch")
 
@@ -31,8 +32,10 @@ def say(**fields: Any) -> None:
     print(json.dumps(fields), flush=True)
 
 
-async def ask(client: openai.AsyncOpenAI, model: str, service_class: str) -> None:
-    """Ask once, to the end, and say how it went."""
+async def ask(client: Any, model: str, service_class: str) -> bool:
+    """Ask once, to the end, and say how it went. Returns whether there was a whole answer."""
+    import openai
+
     trace = secrets.token_hex(16)
     told: dict[str, Any] = {"id": trace, "model": model, "began": time.time()}
     pieces, finish = 0, ""
@@ -66,9 +69,10 @@ async def ask(client: openai.AsyncOpenAI, model: str, service_class: str) -> Non
     except Exception as error:  # httpx's, from the middle of a body: the line broke
         told |= {"outcome": "cut", "detail": type(error).__name__}
     say(**told, ended=time.time(), pieces=pieces, finish=finish)
+    return told["outcome"] == "whole"
 
 
-def code_of(error: openai.APIError) -> str:
+def code_of(error: Any) -> str:
     """Return the code that the house gave, or nothing."""
     body: Any = error.body
     return str(body.get("code") or "") if isinstance(body, dict) else ""
@@ -76,6 +80,8 @@ def code_of(error: openai.APIError) -> str:
 
 async def crowd(done: asyncio.Event, gateway: str, models: str, streams: str) -> None:
     """Let so many people ask, each one model after another, until `done`; then wait for the last answers."""
+    import openai  # here: it takes seconds to load, and who watches does not need it
+
     names = models.split(",")
     client = openai.AsyncOpenAI(base_url=f"{gateway}/v1", api_key="none", max_retries=0)
 
@@ -83,9 +89,9 @@ async def crowd(done: asyncio.Event, gateway: str, models: str, streams: str) ->
         service_class, turn = CLASSES[number % len(CLASSES)], number
         while not done.is_set():
             # Most stay with a model for a while, as people and agents do.
-            await ask(client, names[turn // 3 % len(names)], service_class)
+            answered = await ask(client, names[turn // 3 % len(names)], service_class)
             turn += 1
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS if answered else PATIENCE_SECONDS)
 
     await asyncio.gather(*(person(3 * number) for number in range(int(streams))))
 
