@@ -21,17 +21,19 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 
 # JSON as a token's event has it, in any order of its keys. All repetitions are possessive: no input makes it slow.
 # What has to be looked at stays out of it and is parsed: usage, timings, errors, a reason to finish, tool calls, logprobs.
-_STRING = (
-    rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'  # one string
-)
-_PLAIN = rb"(?:" + _STRING + rb"|\d++|null)"
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+_NUMBER = rb"(?:0|[1-9]\d*+)"
+_PLAIN = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|null)"
 _NEXT = rb"(?:, ?(?=\")|(?=\}))"
 _DELTA = (
-    rb"\{(?:(?:\"role\": ?" + _PLAIN + rb"|\"(?:content|reasoning_content)\": ?"
+    rb"\{(?:(?:\"role\": ?" + _PLAIN + rb"|\"(?:refusal|tool_calls)\": ?null|"
+    rb"\"(?:content|reasoning_content)\": ?"
     rb"(?:null|\"\"|(?P<text>" + _STRING + rb")))" + _NEXT + rb")*+\}"
 )
 _CHOICE = (
-    rb"\{(?:(?:\"index\": ?\d++|\"(?:finish_reason|logprobs)\": ?null|\"delta\": ?"
+    rb"\{(?:(?:\"index\": ?"
+    + _NUMBER
+    + rb"|\"(?:finish_reason|logprobs|stop_reason|token_ids)\": ?null|\"delta\": ?"
     + _DELTA
     + rb")"
     + _NEXT
