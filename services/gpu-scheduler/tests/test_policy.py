@@ -58,7 +58,7 @@ def test_every_number_of_the_policy_can_be_set() -> None:
         ({"version": 1, "queue_max": 1.5}, "queue_max"),
         ({"version": 1, "queue_max": -1}, "queue_max"),
         ({"version": 1, "reserve_mib": 1e300}, "reserve_mib"),
-        ({"version": 1, "switch_gain": float("nan")}, "switch_gain"),
+        ({"version": 1, "switch_cost": float("nan")}, "switch_cost"),
         ({"version": 1, "margin_measured": 3}, "margin_measured"),
         ({"version": 1, "classes": []}, "classes"),
         ({"version": 1, "classes": {"king": {}}}, "king"),

@@ -23,8 +23,8 @@ HOURS = 4
 # Neither set is looked at for the other's purpose: the policy's numbers are chosen on the first and told on the second.
 TUNING_SEEDS = (11, 12, 13)
 REPORTED_SEEDS = (101, 102, 103, 104, 105)
-BLOCK_TOKENS = 512  # of Mooncake's prompts
 TRANSCRIBED_S = 1.2  # from the end of the speech to the voice model's turn
+GUESSED = (0.75, 1.25)  # a gateway's guess of a prompt's tokens, times the truth
 SPOKEN_TOKENS_MAX, ANSWER_TOKENS_MAX = 2_500, 120
 Row = tuple[float, int, int]  # seconds into the hour, tokens in, tokens out
 
@@ -40,6 +40,7 @@ class Job:
     caller: str
     first_s: float  # from the grant to the first byte
     work_s: float  # from the grant to the end
+    tokens_told: int = 0  # how long its prompt is, as a gateway guesses by its characters
     granted_at: float | None = None
     first_at: float | None = None
     done_at: float | None = None
@@ -87,16 +88,8 @@ def _azure(file: Path) -> list[Row]:
 
 
 def _mooncake(file: Path) -> list[Row]:
-    """Read a trace that names the blocks of its prompts: of a prefix that was read before, nothing is read again."""
-    rows: list[Row] = []
-    known: set[int] = set()
-    for one in map(json.loads, file.read_text().splitlines()):
-        blocks = one["hash_ids"]
-        cached = next((n for n, block in enumerate(blocks) if block not in known), len(blocks))
-        known.update(blocks)
-        tokens_in = max(1, one["input_length"] - cached * BLOCK_TOKENS)
-        rows.append((one["timestamp"] / 1000, tokens_in, one["output_length"]))
-    return rows
+    told = map(json.loads, file.read_text().splitlines())
+    return [(one["timestamp"] / 1000, one["input_length"], one["output_length"]) for one in told]
 
 
 def arrivals(
@@ -140,6 +133,7 @@ def _session(use: Use, chance: random.Random, at: float, place: int) -> list[Job
         )
         for model in filter(None, (use.model, use.then)):
             job = _job(use, MODELS[model], caller, at, tokens_in, tokens_out)
+            job.tokens_told = int(job.tokens_told * chance.uniform(*GUESSED))
             jobs.append(job)
             at += TRANSCRIBED_S if model != (use.then or model) else job.work_s
         at += chance.expovariate(1 / use.pause_s)
@@ -159,4 +153,5 @@ def _job(
     if model.prefill_tokens_s:
         first += tokens_in / model.prefill_tokens_s
     work = first + (tokens_out / model.decode_tokens_s if model.decode_tokens_s else 0.0)
-    return Job("", at, model.name, use.service_class, caller, first, work)
+    told = tokens_in if model.prefill_tokens_s else 0
+    return Job("", at, model.name, use.service_class, caller, first, work, told)

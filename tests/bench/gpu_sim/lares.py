@@ -75,7 +75,7 @@ class Lares:
             caller=job.caller,
             arrived=self.world.now,
             seq=len(self.jobs),
-            work_s=job.work_s,
+            prompt_tokens=job.tokens_told,
         )
         self._take(Asked(request))
 
@@ -222,4 +222,6 @@ def deployment_of(name: str, predicted_mib: int, staging: bool) -> Deployment:
         sleep_s=model.sleep_s,
         stop_s=model.stop_s,
         min_dwell_s=model.min_dwell_s,
+        idle_sleep_s=None,  # nothing rests unless somebody needs its room, as with the others
+        idle_stop_s=None,
     )

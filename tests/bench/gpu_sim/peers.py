@@ -9,7 +9,7 @@ a model has become idle. Requests beyond a model's slots wait in the model's own
 from __future__ import annotations
 
 from .arrivals import Job
-from .home import MODELS
+from .home import MODELS, PEERS_MIB
 from .world import Box, World
 
 
@@ -19,6 +19,7 @@ class ResidentsFirst:
     def __init__(self, world: World, staging: bool) -> None:
         self.world = world
         self.staging = staging
+        self.budget_mib = PEERS_MIB
         self.queue: list[Job] = []
         self.inside: dict[str, list[Job]] = {
             name: [] for name in MODELS
@@ -102,7 +103,7 @@ class ResidentsFirst:
         box = self.boxes.get(model)
         if box is not None and box.phase != "asleep":
             return False  # it is just going
-        free = self.world.card_mib - self.world.used_mib - sum(map(self._need, self.promised))
+        free = self.budget_mib - self.world.used_mib - sum(map(self._need, self.promised))
         going = {name for leaving in self.promised.values() for name in leaving}
         free += sum(self._gain(self.boxes[name]) for name in going)
         victims: list[Box] = []
@@ -121,7 +122,7 @@ class ResidentsFirst:
         for one in victims:
             self.world.sleep(one) if self.staging else self.world.stop(one)
         # What is leaving anyway may be more than was asked for; it is waited for too.
-        room = self.world.card_mib - self.world.used_mib - sum(map(self._need, self.promised))
+        room = self.budget_mib - self.world.used_mib - sum(map(self._need, self.promised))
         leaving = {one.model for one in victims}
         if room < self._need(model):
             leaving |= going
@@ -164,4 +165,4 @@ class Infinite(ResidentsFirst):
 
     def __init__(self, world: World) -> None:
         super().__init__(world, staging=False)
-        world.card_mib = sum(world.true_mib.values())
+        self.budget_mib = world.card_mib = sum(world.true_mib.values())

@@ -75,6 +75,7 @@ def request_of(gateway: str, ask: Ask, now: float, nodes: frozenset[str] | None)
         seq=0,
         deadline=None if ask.deadline_seconds is None else now + ask.deadline_seconds,
         work_s=1.0 if ask.work_seconds is None else ask.work_seconds,
+        prompt_tokens=ask.prompt_tokens or 0,
         agent=ask.agent,
         nodes_allowed=nodes,
     )
@@ -149,6 +150,8 @@ class Gateways:
             raise FrameInvalid("the first frame: a hello is expected")
         await self._enter(session, hello)
         async for message in frames:
+            if self._sessions.get(hello.gateway) is not session:
+                return  # it has connected anew: what it said before is said again, or no more true
             await self._hear(session, message)
 
     async def _enter(self, session: Session, hello: Hello) -> None:

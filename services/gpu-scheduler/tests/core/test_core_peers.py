@@ -47,7 +47,7 @@ def test_an_order_that_the_node_never_heard_is_given_again() -> None:
     house = House(sleeper("a", 15000), model("b", 15000))
     house.load("a")
     house.ask("r1", "b", "interactive")
-    house.pass_(5.0)
+    house.pass_(12.5)
     before = of_kind(house.decide(), Sleep)
     for _ in range(11):
         house.pass_(1.0)  # the node goes on saying "ready", with the fence of before
@@ -215,7 +215,7 @@ def test_a_start_that_runs_out_of_memory_is_tried_once_more_alone_and_then_repor
     house.ask("r1", "a", "interactive")
     (first,) = of_kind(house.decide(), Start)
     house.is_(first.instance_id, Phase.FAILED, error="out of memory", oom=True)
-    house.pass_(6.0)
+    house.pass_(12.5)
     assert of_kind(house.decide(), Stop)  # whoever is beside it makes way, with all it has
     house.is_(house.of("b").id, Phase.STOPPED)
     house.pass_(0.5)

@@ -5,7 +5,7 @@ from gpu_scheduler.core import household
 from gpu_scheduler.core.actions import Refuse, Start
 from gpu_scheduler.core.ledger import by_card, card_sum, need_of
 from gpu_scheduler.core.model import Phase
-from gpu_scheduler.core.victims import _cheapest
+from gpu_scheduler.core.sets import cheapest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +95,7 @@ def test_those_who_make_room_are_enough_and_none_of_them_is_needless(
 ) -> None:
     short = max(1, int(sum(gain for _, gain in entries) * share))
     priced = sorted((cost, 0.0, str(i), gain, None) for i, (cost, gain) in enumerate(entries))
-    chosen = _cheapest(priced, short)  # type: ignore[arg-type]
+    chosen = cheapest(priced, short)  # type: ignore[arg-type]
     gains = [entry[3] for entry in chosen]
     assert sum(gains) >= short
     assert all(sum(gains) - gain < short for gain in gains)

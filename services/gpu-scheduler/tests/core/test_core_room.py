@@ -136,7 +136,9 @@ def test_a_busy_model_takes_nothing_less_urgent_while_somebody_waits_for_its_roo
     house.decide()
     house.began("first")
     house.ask("r1", "b", "interactive")
-    house.pass_(10.0)
+    house.pass_(20.0)
+    assert not of_kind(house.decide(), Hold)  # it would waste the card while it waits
+    house.pass_(41.0)
     assert of_kind(house.decide(), Hold)
     house.ask("second", "a", "batch")
     house.done("first")
@@ -151,7 +153,7 @@ def test_a_busy_model_that_is_held_still_serves_what_is_more_urgent() -> None:
     house.ask("first", "a", "agent")
     house.decide()
     house.began("first")
-    house.ask("job", "b", "batch")
+    house.ask("job", "b", "interactive")
     house.pass_(61.0)
     assert of_kind(house.decide(), Hold)
     house.ask("voice", "a", "voice")
@@ -165,8 +167,8 @@ def test_a_hold_ends_when_nobody_waits_for_the_room_any_more() -> None:
     house.ask("first", "a", "batch")
     house.decide()
     house.began("first")
-    house.ask("r1", "b", "interactive", deadline=house.now + 12.0)
-    house.pass_(11.0)
+    house.ask("r1", "b", "interactive", deadline=house.now + 62.0)
+    house.pass_(61.0)
     assert of_kind(house.decide(), Hold)
     house.ask("second", "a", "batch")
     house.pass_(2.0)
@@ -176,7 +178,7 @@ def test_a_hold_ends_when_nobody_waits_for_the_room_any_more() -> None:
 
 
 def test_a_preemptible_job_on_another_model_gives_way_before_its_first_byte() -> None:
-    house = House(sleeper("a", 15000), model("b", 15000))
+    house = House(sleeper("a", 15000), model("b", 15000, start_s=0.3))
     house.load("a")
     house.ask("job", "a", "batch")
     house.decide()
@@ -315,14 +317,12 @@ def test_patience_is_the_policys() -> None:
     policy = household()
     classes = {
         **policy.classes,
-        ServiceClass.VOICE: replace(
-            policy.classes[ServiceClass.VOICE], patience_s=3.0, weight=0.0001
-        ),
+        ServiceClass.VOICE: replace(policy.classes[ServiceClass.VOICE], patience_s=3.0),
     }
     house = House(
         sleeper("a", 15000),
         sleeper("b", 15000),
-        policy=replace(policy, classes=classes, switch_gain=1e9),
+        policy=replace(policy, classes=classes),
     )
     house.load("a")
     house.ask("a1", "a")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gpu_scheduler.core import seen
 from gpu_scheduler.core.codes import GONE
+from gpu_scheduler.core.demand import note_ask, note_end, note_first_byte
 from gpu_scheduler.core.events import (
     ActionFailed,
     AgentGone,
@@ -36,7 +37,7 @@ from gpu_scheduler.core.model import (
     State,
 )
 from gpu_scheduler.core.orders import ordered
-from gpu_scheduler.core.waiting import dequeue, enqueue, note_demand, note_usage, over_a_limit
+from gpu_scheduler.core.waiting import dequeue, enqueue, note_usage, over_a_limit
 
 
 def apply(state: State, event: Event, now: float) -> None:
@@ -81,6 +82,8 @@ def _of_a_request(
             forget(state, request, now)
         case FirstByte():
             if not request.queued:
+                if not request.first_byte:
+                    note_first_byte(state, request, now)
                 request.first_byte = True
                 request.preempting = False
         case Done():
@@ -96,6 +99,7 @@ def release(state: State, request: Request, now: float) -> Instance | None:
     if instance is not None and request.id in instance.running:
         instance.running.discard(request.id)
         instance.last_used = now
+        note_end(state, request.model, now)
         return instance
     return None
 
@@ -136,7 +140,7 @@ def _asked(state: State, request: Request, now: float) -> None:
         return
     state.arrivals += 1
     request.seq = state.arrivals
-    note_demand(state, request.model, state.policy.classes[request.service_class].weight, now)
+    note_ask(state, request, now)
     if (full := over_a_limit(state, request)) is not None:
         state.requests[request.id] = request
         state.doomed[request.id] = full

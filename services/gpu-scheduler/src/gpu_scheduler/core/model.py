@@ -164,6 +164,7 @@ class Request:
     seq: int  # given by `apply`
     deadline: float | None = None
     work_s: float = 1.0  # expected, for estimates and fair shares
+    prompt_tokens: int = 0  # about how many are to be read before the first byte; 0 if nobody said
     agent: str | None = None
     lease: bool = False
     lease_mib: int = 0  # bare memory that is asked for, when `model` is empty
@@ -208,6 +209,9 @@ class ModelBook:
     refused_why: str | None = None  # given up on: every ask is refused with it until `not_before`
     last_evicted: float = float("-inf")
     alone: bool = False  # it ran out of memory beside others: the next start has the card to itself
+    # Decayed sums of what was read until the first byte: seconds and tokens.
+    read_s: float = 0.0
+    read_tokens: float = 0.0
     sleep_failures: int = 0  # it stayed awake, or its memory stayed on the card
     error: str | None = None
     # exponentially weighted: what a start, a wake and a request really took
@@ -228,11 +232,11 @@ class Doom:
 
 @dataclass
 class Demand:
-    """How much a model is asked for: a count and a weight that halve every `Policy.demand_half_life_s`."""
+    """How a model is asked for: the gaps in which it rested, and since when it rests now."""
 
-    count: float = 0.0
-    weight: float = 0.0
-    at: float = 0.0
+    gaps: deque[float] = field(default_factory=lambda: deque[float](maxlen=60))
+    rests_since: float | None = None  # its last ask, or the end of the last that ran
+    protected_until: float = float("-inf")
 
 
 @dataclass
@@ -300,8 +304,11 @@ class State:
 class ClassPolicy:
     """How one class is treated. `priority` counts in seconds of waiting; `slo_s` is the wait it is served within.
 
-    `patience_s`: having waited that long, a request is worth a switch whatever the switch costs.
-    `weight`: what a second of its waiting costs beside a second of another class.
+    `patience_s`: how long it waits, less what its first byte is expected to take, before idle models go for it.
+    `drain_after_s`: having waited that long, busy models take nothing less urgent until they have gone for it. It bounds
+    the wait and wastes the card meanwhile.
+    `protect_s`: so long after its ask a model goes for others only if they are `Policy.protect_over_s` overdue.
+    `weight`: how much its waiting counts beside that of another class when a busy model is to make room.
     `dwell_factor`: how often over a resident's reload time must have been worth its while before it goes for this class.
     `preempt_after_s`: having waited that long it may take the place of a preemptible one; None never does.
     """
@@ -312,6 +319,8 @@ class ClassPolicy:
     wait_max_s: float  # refused when it has waited this long
     preemptible: bool = False
     patience_s: float = 0.0
+    drain_after_s: float = 60.0
+    protect_s: float = 0.0
     weight: float = 1.0
     dwell_factor: float = 1.0
     preempt_after_s: float | None = None
@@ -337,9 +346,13 @@ class Policy:
     over_budget_s: float = (
         5.0  # how long a card may be over before idle models make room for foreign use
     )
-    switch_gain: float = 1.0  # how much waiting a switch must be worth against what it costs
-    horizon_s: float = 120.0  # how far ahead the next use of a model counts
-    demand_half_life_s: float = 300.0
+    switch_cost: float = 0.05  # of sending one model away, beside how soon it is asked for again
+    patience_least_s: float = 0.5  # however long the first byte is expected to take
+    drain_loads: float = 3.0  # a busy model is not drained for one that has waited for less than so many of its loads
+    protect_over_s: float = 3.5
+    end_over_s: float = (
+        10.0  # what sleeps, or could, ends for the card of one who is overdue by that much
+    )
     aging_per_s: float = 1.0
     deadline_boost_s: float = 30.0  # at most so much does a near deadline count
     fairness_half_life_s: float = 300.0

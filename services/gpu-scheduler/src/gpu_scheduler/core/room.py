@@ -13,7 +13,8 @@ from gpu_scheduler.core.grants import preempt_one
 from gpu_scheduler.core.ledger import COMING, GOING, needs, reload_s, start_s, wake_s
 from gpu_scheduler.core.letting_go import allows
 from gpu_scheduler.core.model import Deployment, Instance, Phase, Request
-from gpu_scheduler.core.victims import AFTER, NOW, Found, Pick, Victims, Want
+from gpu_scheduler.core.sets import Pick
+from gpu_scheduler.core.victims import AFTER, NOW, Found, Victims, Want
 
 
 @dataclass
@@ -59,11 +60,12 @@ def _wants(draft: Draft) -> list[Want]:
                 Want(
                     "",
                     due,
-                    request.weight * (draft.now - request.arrived),
                     line,
                     head=request,
                     request=request,
                     factor=_factor(draft, request),
+                    over_s=draft.now - request.pressing_at,
+                    drains=_drains(draft, request, 0.0),
                 )
                 for due, _, request in line.order
                 if request.id not in draft.gone
@@ -75,12 +77,21 @@ def _wants(draft: Draft) -> list[Want]:
         head = line.head[2]
         deployment = next(iter(draft.open.get(model, ())), None)
         load = reload_s(draft.state, deployment.key) if deployment is not None else 0.0
-        factor = _factor(draft, head)
         wants.append(
-            Want(model, line.due, line.waited, line, head=head, factor=factor, load_s=load)
+            Want(
+                model,
+                line.due,
+                line,
+                head=head,
+                factor=_factor(draft, head),
+                load_s=load,
+                over_s=draft.now - line.pressing_at,
+                urgent=draft.state.policy.classes[head.service_class].protect_s > 0,
+                drains=any(_drains(draft, request, load) for _, _, request in line.order),
+            )
         )
     wants.extend(
-        Want(key[1], float("-inf"), float("inf"), None, only=key)
+        Want(key[1], float("-inf"), None, only=key)
         for key in draft.state.wanted
         if not any(
             i.deployment == key and (i.phase in COMING or i.phase is Phase.READY)
@@ -93,6 +104,13 @@ def _wants(draft: Draft) -> list[Want]:
 
 def _factor(draft: Draft, request: Request) -> float:
     return draft.state.policy.classes[request.service_class].dwell_factor
+
+
+def _drains(draft: Draft, request: Request, load_s: float) -> bool:
+    """Whether it has waited for so long that busy models are to make room: for what loads slowly, the longer."""
+    policy = draft.state.policy
+    after = policy.classes[request.service_class].drain_after_s
+    return draft.now - request.arrived >= max(after, policy.drain_loads * load_s)
 
 
 def _serves(draft: Draft, instance: Instance) -> bool:
@@ -123,7 +141,7 @@ class _Room:
             self._bring_up(want, best)
             return
         if best.when == AFTER:
-            worth = want.worth(self.draft, best.cost)
+            worth = want.worth()
             if worth is None:
                 return
             for victim in best.picks:
@@ -165,7 +183,7 @@ class _Room:
             return []
         else:
             option = self._wake(want, deployment, asleep)
-            if option is None and want.pressing(self.draft):
+            if option is None and want.pressing():
                 option = self._elsewhere(want, deployment, asleep)
         return [option] if option is not None else []
 
@@ -309,13 +327,13 @@ class _Room:
                 ways.append(((found[0], found[1], self.draft.free[card.id]), card.id, found[2]))
         if not ways:
             return
-        (when, cost, free), card_id, picks = min(ways, key=lambda way: way[0])
+        (when, _, free), card_id, picks = min(ways, key=lambda way: way[0])
         if when == NOW:
             why = f"{request.lease_mib} of {free} MiB free on card {state.cards[card_id].index}"
             self.draft.grant_memory(request, state.cards[card_id], why)
             return
         if when == AFTER:
-            worth = want.worth(self.draft, cost)
+            worth = want.worth()
             if worth is None:
                 return
             for victim in picks:

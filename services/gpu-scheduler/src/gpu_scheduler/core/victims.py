@@ -1,24 +1,26 @@
 """Who makes room, and whether it is worth it.
 
-A resident that is used again soon costs its reload, weighed by who will wait for it. A switch is worth it when the
-waiting so far has cost as much (whoever does not know the future is never more than twice as badly off that way), or when
-the patience of somebody's class is over. Until a resident has been worth its own loading it stays.
+Nobody goes before the patience of whoever wants the room is over: those who come meanwhile are served by the same
+switch. Then idle models go, those first that will probably not be asked for soon. A busy one goes only for somebody who
+has waited for very long: while it finishes, the card stands idle. Until a resident has been worth its own loading it
+stays, and one that a voice has just used stays a little longer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gpu_scheduler.core.demand import protected, soonness
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.ledger import GOING, RESIDENT, reload_s, start_s, wake_s, work_s
 from gpu_scheduler.core.model import Deployment, DeploymentKey, Instance, Phase, Request
-from gpu_scheduler.core.waiting import Line, next_use_weight
+from gpu_scheduler.core.sets import Pick, Priced, cheapest
+from gpu_scheduler.core.waiting import Line
 
 UNSERVED_S = (
     10.0  # what was loaded for somebody stays until it has been used, if that takes no longer
 )
 NOW, SOON, AFTER = 0, 1, 2  # the room is there; it is on its way; somebody has to go for it
-NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -32,10 +34,12 @@ class Candidate:
         float  # to bring it back from sleep (or, asleep, what a start takes longer than a wake)
     )
     seconds_stopped: float
-    next_weight: float
+    price: float  # by how soon it is asked for again
     line: Line | None
     stays_s: float  # how long it is to have been resident, times the class's factor
     busy_s: float  # how long what runs probably takes
+    busy: bool = False
+    protected: bool = False
 
     def gain(self, stop: bool, old_remnant_mib: int) -> int:
         """What it gives back on each of its cards."""
@@ -45,22 +49,14 @@ class Candidate:
         return max(0, self.instance.charge_mib - keeps)
 
     def cost(self, stop: bool, want: Want) -> float:
-        """Weighted seconds: its reload for whoever asks for it next, and for all who wait for it now."""
+        """What its going costs: how soon it is asked for again, and, busy, those who run and wait on it."""
         if self.instance.held_for is not None and self.instance.held_for == want.model:
             return 0.0  # chosen before: choosing another now would have both stand still
         seconds = self.seconds_stopped if stop else self.seconds
-        cost = seconds * self.next_weight + self.busy_s
+        cost = self.price + self.busy_s
         if self.line is not None:
             cost += self.line.weight * (seconds + want.load_s)
         return cost
-
-
-@dataclass(frozen=True)
-class Pick:
-    """An instance that is to make room, by sleeping or by ending."""
-
-    instance: Instance
-    stop: bool
 
 
 @dataclass
@@ -69,31 +65,25 @@ class Want:
 
     model: str
     due: float
-    waited: float
     line: Line | None
     head: Request | None = None
     request: Request | None = None  # bare memory
     only: DeploymentKey | None = None  # the owner's order
     factor: float = 0.0
     load_s: float = 0.0
+    over_s: float = 0.0  # how long its patience has been over; negative: for how long it lasts
+    urgent: bool = False  # it is of a class that cannot wait, whose models are protected themselves
+    drains: bool = True  # it has waited for so long that busy models make room for it
 
-    def pressing(self, draft: Draft) -> bool:
+    def pressing(self) -> bool:
         """Whether somebody's patience is over."""
-        if self.line is None:
-            return True
-        if self.request is not None:
-            return draft.now >= self.request.pressing_at
-        return draft.now >= self.line.pressing_at
+        return self.line is None or self.over_s >= 0
 
-    def worth(self, draft: Draft, cost: float) -> str | None:
-        """Why a switch is worth what it costs, or None if it is not yet."""
+    def worth(self) -> str | None:
+        """Why somebody is to go for it, or None if nobody is yet."""
         if self.line is None:
             return "by order"
-        if self.pressing(draft):
-            return "that is as long as its class is to wait"
-        if self.waited >= draft.state.policy.switch_gain * cost:
-            return f"the waiting has cost {self.waited:.1f} and the switch costs {cost:.1f}"
-        return None
+        return "that is as long as its class is to wait" if self.pressing() else None
 
 
 Found = tuple[int, float, list[Pick]]  # NOW, SOON or AFTER; what it costs; who goes
@@ -143,13 +133,16 @@ class Victims:
             if candidate is None or not self.may_go(candidate, want):
                 return None
             forced.append(candidate)
+        ends = want.over_s >= draft.state.policy.end_over_s or want.line is None
         choice = [
             c
             for c in self._candidates(card_id)
-            if c.instance.id not in must and self.may_go(c, want)
+            if c.instance.id not in must
+            and (ends or c.instance.phase is not Phase.ASLEEP)
+            and self.may_go(c, want)
         ]
         short = mib - comes
-        for stop in (False, True):
+        for stop in (False, True) if ends else (False,):
             found = self._enough(want, card_id, short, forced, choice, stop, alone)
             if found is not None:
                 return found
@@ -176,7 +169,7 @@ class Victims:
             if card_id in candidate.instance.cards:
                 short -= candidate.gain(how, 0)
             total += candidate.cost(how, want)
-        priced: list[tuple[float, float, str, int, Pick]] = []
+        priced: Priced = []
         for candidate in choice:
             instance = candidate.instance
             asleep = instance.phase is Phase.ASLEEP
@@ -188,7 +181,7 @@ class Victims:
         if short > sum(entry[3] for entry in priced):
             return None
         priced.sort(key=lambda entry: entry[:3])
-        chosen = _cheapest(priced, short)
+        chosen = cheapest(priced, short)
         picks.extend(entry[4] for entry in chosen)
         return (AFTER, total + sum(entry[0] for entry in chosen), picks)
 
@@ -222,6 +215,11 @@ class Victims:
             return False
         if instance.phase is Phase.ASLEEP or want.line is None or candidate.deployment is None:
             return True
+        if not want.drains and (candidate.busy or candidate.line is not None):
+            return False
+        spared_s = self.draft.state.policy.protect_over_s
+        if candidate.protected and not want.urgent and want.over_s < spared_s:
+            return False
         since = instance.resident_since
         since = instance.since if since is None else since
         if instance.grants == 0 and candidate.line is not None:
@@ -302,29 +300,6 @@ class Victims:
         return (AFTER, cost, found) if short <= 0 else None
 
 
-Priced = list[tuple[float, float, str, int, Pick]]
-
-
-def _cheapest(priced: Priced, short: int) -> Priced:
-    """Of those that are enough together, by price: greedily, less what the dearer make needless; or one alone."""
-    if short <= 0:
-        return []
-    single = next((entry for entry in priced if entry[3] >= short), None)
-    chosen: Priced = []
-    for entry in priced:
-        chosen.append(entry)
-        short -= entry[3]
-        if short <= 0:
-            break
-    for entry in sorted(chosen, key=lambda entry: -entry[0]):
-        if short + entry[3] <= 0:
-            chosen.remove(entry)
-            short += entry[3]
-    if single is not None and single[0] <= sum(entry[0] for entry in chosen):
-        return [single]
-    return chosen
-
-
 def _others_going(draft: Draft, card_id: str) -> bool:
     return any(i.phase in GOING for i in draft.on_card.get(card_id, ()))
 
@@ -375,10 +350,12 @@ def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
         knows,
         max(0.0, start - wake) if asleep else wake if knows else start,
         start,
-        next_use_weight(state, deployment.model, draft.now),
+        soonness(state, deployment.model, draft.now) + (0 if asleep else state.policy.switch_cost),
         draft.lines.get(deployment.model),
         max(deployment.min_dwell_s, reload_s(state, instance.deployment)),
         work_s(state, deployment) if draft.busy(instance) else 0.0,
+        draft.busy(instance) > 0,
+        protected(state, deployment.model, draft.now),
     )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpu_scheduler.core.model import Demand, Doom, Policy, Request, State
-
-LN2 = 0.6931471805599453
+from gpu_scheduler.core.demand import first_byte_s
+from gpu_scheduler.core.model import Doom, Policy, Request, State
 
 
 def due(request: Request, policy: Policy) -> float:
@@ -29,7 +28,9 @@ def enqueue(state: State, request: Request) -> None:
     """Put it into the queue: new, or given back with its place by its time of arrival."""
     kind = state.policy.classes[request.service_class]
     request.due = due(request, state.policy)
-    request.pressing_at = request.arrived + kind.patience_s
+    least = min(kind.patience_s, state.policy.patience_least_s)
+    patience = max(least, kind.patience_s - first_byte_s(state, request))
+    request.pressing_at = request.arrived + patience
     request.weight = kind.weight
     request.expires_at = request.arrived + kind.wait_max_s
     if request.deadline is not None:
@@ -102,26 +103,6 @@ def over_a_limit(state: State, request: Request) -> Doom | None:
 def decayed(amount: float, seconds: float, half_life_s: float) -> float:
     """What is left of an amount after a while."""
     return amount * 0.5 ** (seconds / half_life_s) if seconds > 0 else amount
-
-
-def note_demand(state: State, model: str, weight: float, now: float) -> None:
-    """A model was asked for."""
-    half = state.policy.demand_half_life_s
-    demand = state.demand.setdefault(model, Demand(at=now))
-    demand.count = decayed(demand.count, now - demand.at, half) + 1.0
-    demand.weight = decayed(demand.weight, now - demand.at, half) + weight
-    demand.at = max(now, demand.at)
-
-
-def next_use_weight(state: State, model: str, now: float) -> float:
-    """The weight of the request that will next ask for a model, times how likely that is within the horizon."""
-    demand = state.demand.get(model)
-    if demand is None or demand.count <= 0:
-        return 0.0
-    policy = state.policy
-    count = decayed(demand.count, now - demand.at, policy.demand_half_life_s)
-    per_s = count * LN2 / policy.demand_half_life_s
-    return min(1.0, per_s * policy.horizon_s) * demand.weight / demand.count
 
 
 def note_usage(state: State, caller: str, seconds: float, now: float) -> None:
