@@ -43,7 +43,7 @@ LARES_VERSION=dev
 LARES_NODE_BUILD=yes
 LARES_ENGINE_SOCKET=$(engine_socket)
 LARES_DOCKER_GID=$(stat -c %g "$(engine_socket)" 2>/dev/null || echo 0)
-LARES_CONFIG=$(sha256sum "$LARES_NODE_STATE/tls/authority.pem" 2>/dev/null | cut -c 1-16)
+LARES_CONFIG=$(sha256sum "$LARES_NODE_STATE/tls/node.pem" 2>/dev/null | cut -c 1-16)
 DEFAULTS
 }
 node_measured=" LARES_DOCKER_GID LARES_CONFIG "

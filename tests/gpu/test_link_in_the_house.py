@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from node_agent import joining, renewing
 
 from tests.gpu.asking import ask, chat, connect, container
 from tests.gpu.engine import HOUSE, NEIGHBOUR, NODE
@@ -116,6 +118,39 @@ def test_when_the_cable_is_out_the_house_answers_itself_and_takes_the_node_back_
         assert refused.status == 503
         assert refused.seconds < 2
     until(lambda: node_state(stack) == "up", 15)
+    assert chat(stack, "tiny-a").status == 200
+
+
+def test_the_edge_reaches_the_one_path_of_the_scheduler_and_nobody_else_does(
+    stack: Any, gpu_node: GpuNode
+) -> None:
+    """Also when the edge itself is taken over: the scheduler knows it by its address."""
+    scheduler = f"http://{stack.net}.32.2:8000"
+    for path in ("/v1/status", "/v1/models", "/v1/orders", "/metrics", "/healthz", "/"):
+        assert ask(stack, "caddy", "GET", scheduler + path).status == 404, path
+    assert ask(stack, "dashboard", "POST", f"{scheduler}/node/join", {}).status == 404
+
+
+def test_a_token_that_is_shown_from_elsewhere_is_worth_nothing_after(
+    stack: Any, gpu_node: GpuNode
+) -> None:
+    token = joining.read_token(let_join(stack.state))
+    _, csr = renewing.new_request(NAME)
+    body = {"token": token.secret, "node": NAME, "address": NODE, "csr": csr}
+
+    def show() -> tuple[int, str]:
+        with httpx.Client(verify=False, trust_env=False) as http:  # noqa: S501 - this is the thief
+            said = http.post(
+                f"https://127.0.0.1:{stack.https_port}/node/join",
+                json=body,
+                headers={"host": stack.host, "x-lares-peer": NODE, "x-forwarded-for": NODE},
+                extensions={"sni_hostname": stack.host},
+            )
+        return said.status_code, said.json()["error"]["code"]
+
+    assert show() == (403, "inference.join_elsewhere")
+    assert show() == (409, "inference.join_used")
+    # The node that has joined goes on.
     assert chat(stack, "tiny-a").status == 200
 
 
