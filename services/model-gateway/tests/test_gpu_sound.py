@@ -107,6 +107,8 @@ async def test_a_recording_arrives_whole_and_is_sent_again_whole(
     assert node.files == [SOUND, SOUND]
     for header in ("X-Lares-Fence", "X-Lares-Request"):
         assert len({sent[header] for sent in node.headers}) == 1
+    # Its length is told beforehand: a node can tell at once whether there is room for it.
+    assert all(int(sent["Content-Length"]) > len(SOUND) for sent in node.headers)
     assert len(scheduler.asks()) == 1
     await eventually(lambda: scheduler.ended() == ["ok"])
 

@@ -1,6 +1,8 @@
 """Files that come with a request: read within bounds, and sent on in pieces."""
 
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 from kit.errors import InvalidRequest
 from kit.multipart import read_form
@@ -28,23 +30,45 @@ async def receive_form(request: Request) -> Form:
     return Form(form.fields, tuple(uploads))
 
 
-def multipart(
-    fields: list[tuple[str, str]], upload: Upload, boundary: str
-) -> Callable[[], AsyncIterator[bytes]]:
-    """Return a form's body as something that can be sent more than once, in pieces: the file is not copied whole."""
+@dataclass(frozen=True)
+class Multipart:
+    """A form's body that can be sent more than once, in pieces: the file is not copied whole."""
+
+    boundary: str
+    _head: bytes = field(repr=False)
+    _upload: Upload = field(repr=False)
+
+    @property
+    def content_type(self) -> str:
+        """The form's media type."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+    @property
+    def size(self) -> int:
+        """The body's length in bytes: whoever receives it can tell at once whether there is room."""
+        return len(self._head) + len(self._upload.data) + len(self._tail)
+
+    @property
+    def _tail(self) -> bytes:
+        return f"\r\n--{self.boundary}--\r\n".encode()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body from its beginning."""
+        yield self._head
+        for start in range(0, len(self._upload.data), PIECE_BYTES):
+            yield bytes(self._upload.data[start : start + PIECE_BYTES])
+        yield self._tail
+
+
+def multipart(fields: list[tuple[str, str]], upload: Upload) -> Multipart:
+    """Return a form with `fields` and a file, as it was sent to us."""
+    boundary = secrets.token_hex(24)
     head = b"".join(_field(name, value, boundary) for name, value in fields)
     head += (
         f'--{boundary}\r\nContent-Disposition: form-data; name="{upload.name}"; '
         f'filename="{_quoted(upload.filename)}"\r\nContent-Type: {_line(upload.content_type)}\r\n\r\n'
     ).encode()
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield head
-        for start in range(0, len(upload.data), PIECE_BYTES):
-            yield bytes(upload.data[start : start + PIECE_BYTES])
-        yield f"\r\n--{boundary}--\r\n".encode()
-
-    return pieces
+    return Multipart(boundary, head, upload)
 
 
 def _field(name: str, value: str, boundary: str) -> bytes:

@@ -1,6 +1,5 @@
 """`/v1/audio/transcriptions` and `/v1/audio/translations`: sound to text, whole or word by word."""
 
-import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -118,12 +117,13 @@ class Transcriptions(Endpoint[SoundAsk]):
                 form_fields.append((key, value))
         if ask.stream:
             form_fields.append(("stream", "true"))
-        boundary = secrets.token_hex(24)
+        form = multipart(form_fields, _upload(ask))
         return Outgoing(
             self.path,
-            multipart(form_fields, _upload(ask), boundary),
-            content_type=f"multipart/form-data; boundary={boundary}",
+            form.pieces,
+            content_type=form.content_type,
             accept=STREAM_TYPE if ask.stream else JSON_TYPE,
+            headers={"content-length": str(form.size)},
         )
 
     async def whole(self, ask: SoundAsk, way: Way, answer: Answer, tally: Tally) -> Whole:

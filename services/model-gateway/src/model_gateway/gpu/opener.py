@@ -243,6 +243,7 @@ class Gpu:
                     "content-type": outgoing.content_type,
                     "accept": outgoing.accept,
                     "accept-encoding": "identity",
+                    **outgoing.headers,
                     FENCE_HEADER: str(granted.fence),
                     REQUEST_HEADER: place.ask.request_id,
                     trace.HEADER: trace.outgoing(),
