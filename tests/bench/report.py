@@ -17,6 +17,8 @@ ORDER = (
     "edge",
     "inference",
     "gateway_overhead",
+    "gpu_policy",
+    "gpu_decision",
     "memory_scale",
     "memory_scale_million",
     "memory_pipeline",

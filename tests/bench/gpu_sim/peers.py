@@ -1,4 +1,5 @@
-"""The policies to compare with, on the same machine and the same arrivals. They know every model's true size.
+"""The policies to compare with, on the same machine and the same arrivals. They know every model's true size, or
+believe what they are told of it.
 
 B is what llama-swap's FIFO scheduler does, with eviction by least recent use among idle models, as strong as its rules
 allow: a request for a model that is there (or on its way) is served there at once, whoever waits; any other starts a
@@ -8,6 +9,8 @@ a model has become idle. Requests beyond a model's slots wait in the model's own
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .arrivals import Job
 from .home import MODELS, PEERS_MIB
 from .world import Box, World
@@ -16,8 +19,11 @@ from .world import Box, World
 class ResidentsFirst:
     """B: serve residents first, evict the least recently used. `staging`: evict to host memory, not to disk."""
 
-    def __init__(self, world: World, staging: bool) -> None:
+    def __init__(
+        self, world: World, staging: bool, believed_mib: Mapping[str, int] | None = None
+    ) -> None:
         self.world = world
+        self.mib = believed_mib or world.true_mib
         self.staging = staging
         self.budget_mib = PEERS_MIB
         self.queue: list[Job] = []
@@ -85,12 +91,18 @@ class ResidentsFirst:
         while waiting and box.phase == "ready" and len(box.running) < MODELS[box.model].slots:
             self.world.serve(waiting.pop(0), box)
 
+    def _has(self, box: Box) -> int:
+        return MODELS[box.model].asleep_mib if box.phase == "asleep" else self.mib[box.model]
+
+    def _used(self) -> int:
+        return sum(map(self._has, self.boxes.values()))
+
     def _gain(self, box: Box) -> int:
-        return box.mib - (MODELS[box.model].asleep_mib if self.staging else 0)
+        return self._has(box) - (MODELS[box.model].asleep_mib if self.staging else 0)
 
     def _need(self, model: str) -> int:
         box = self.boxes.get(model)
-        return self.world.true_mib[model] - (box.mib if box else 0)
+        return self.mib[model] - (self._has(box) if box else 0)
 
     def _swap(self, job: Job) -> bool:
         """Begin to bring the job's model in, if idle models can make room; the job then waits in its server."""
@@ -103,7 +115,7 @@ class ResidentsFirst:
         box = self.boxes.get(model)
         if box is not None and box.phase != "asleep":
             return False  # it is just going
-        free = self.budget_mib - self.world.used_mib - sum(map(self._need, self.promised))
+        free = self.budget_mib - self._used() - sum(map(self._need, self.promised))
         going = {name for leaving in self.promised.values() for name in leaving}
         free += sum(self._gain(self.boxes[name]) for name in going)
         victims: list[Box] = []
@@ -122,7 +134,7 @@ class ResidentsFirst:
         for one in victims:
             self.world.sleep(one) if self.staging else self.world.stop(one)
         # What is leaving anyway may be more than was asked for; it is waited for too.
-        room = self.budget_mib - self.world.used_mib - sum(map(self._need, self.promised))
+        room = self.budget_mib - self._used() - sum(map(self._need, self.promised))
         leaving = {one.model for one in victims}
         if room < self._need(model):
             leaving |= going
