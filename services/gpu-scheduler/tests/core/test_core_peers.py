@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from core_house import NODE, House, granted, model, of_kind, sleeper
-from gpu_scheduler.core import plan
+from gpu_scheduler.core import household, plan
 from gpu_scheduler.core.actions import Refuse, Sleep, Start, Stop, Wake
 from gpu_scheduler.core.estimate import estimates
 from gpu_scheduler.core.events import Asked
@@ -249,3 +249,21 @@ def test_a_wake_that_fails_is_not_tried_again_at_once() -> None:
     assert not of_kind(house.decide(), Wake)
     house.pass_(5.0)
     assert of_kind(house.decide(), Wake)
+
+
+def test_a_batch_has_its_turn_though_the_model_in_its_way_is_never_idle() -> None:
+    house = House(sleeper("a", 15000, slots=2), sleeper("b", 15000))
+    house.load("a")
+    house.ask("job", "b", "batch")
+    asked = house.now
+    for number in range(700):
+        house.ask(f"r{number}", "a", "interactive")
+        house.obey(rounds=1, step=1.0)
+        if "job" in house.state.granted:
+            break
+        for request in list(house.state.granted.values()):
+            if house.now - (request.granted_at or 0.0) >= 2.0:
+                house.done(request.id, seconds=2.0)
+    bound = household().classes[ServiceClass.BATCH].drain_after_s
+    assert "job" in house.state.granted
+    assert house.now - asked <= bound + 60.0

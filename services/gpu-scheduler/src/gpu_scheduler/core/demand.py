@@ -15,6 +15,8 @@ READ_KEPT = 0.9  # of what was measured before, at each new measurement
 
 def note_ask(state: State, request: Request, now: float) -> None:
     """A request has come that is not yet in the queue: if its model rested, a gap is over."""
+    if not any(model == request.model for _, model in state.deployments):
+        return  # nothing is kept for names that anybody may think up
     demand = state.demand.setdefault(request.model, Demand())
     busy = request.model in state.queue or any(
         i.running for i in state.instances.values() if i.deployment[1] == request.model

@@ -42,7 +42,6 @@ def _fill(draft: Draft, line: Line, free: dict[str, int]) -> None:
         why = f"{line.model} is resident and this {kind} request is first of its queue after {waited:.1f} s"
         draft.grant(request, instance, why)
         line.weight -= request.weight
-        line.waited -= request.weight * waited
         free[instance.id] -= 1
         if not free[instance.id]:
             del free[instance.id]

@@ -284,10 +284,7 @@ class State:
     granted: dict[str, Request] = field(
         default_factory=dict[str, Request]
     )  # those that run or hold
-    # Of each model's queue: the sum of weights, and of weights times arrivals.
-    queue_sums: dict[str, tuple[float, float]] = field(
-        default_factory=dict[str, tuple[float, float]]
-    )
+    queue_weight: dict[str, float] = field(default_factory=dict[str, float])  # by model
     expiry_floor: float = float("inf")  # nobody's time in the queue is over before
     unconfirmed: set[str] = field(default_factory=set[str])  # those with a `confirm_by`, waiting
     queued_by_class: Counter[ServiceClass] = field(default_factory=Counter[ServiceClass])

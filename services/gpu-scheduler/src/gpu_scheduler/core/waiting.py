@@ -1,4 +1,4 @@
-"""The queue: who waits for which model, in which order, and how much a model is asked for.
+"""The queue: who waits for which model, and in which order.
 
 The order is by `due`, a time: arrival, less the seconds that class and deadline are worth. It does not change while a
 request waits, so nobody is overtaken by anyone who comes later than `arrived + priorities' span + boost + cap`: nobody
@@ -37,11 +37,7 @@ def enqueue(state: State, request: Request) -> None:
         request.expires_at = min(request.expires_at, request.deadline)
     state.requests[request.id] = request
     state.queue.setdefault(request.model, {})[request.id] = request
-    weight, arrivals = state.queue_sums.get(request.model, (0.0, 0.0))
-    state.queue_sums[request.model] = (
-        weight + request.weight,
-        arrivals + request.weight * request.arrived,
-    )
+    state.queue_weight[request.model] = state.queue_weight.get(request.model, 0.0) + request.weight
     state.expiry_floor = min(state.expiry_floor, request.expires_at)
     state.queued_by_class[request.service_class] += 1
     state.queued_by_caller[request.caller] += 1
@@ -53,14 +49,10 @@ def dequeue(state: State, request: Request) -> None:
     if line is None or line.pop(request.id, None) is None:
         return
     if line:
-        weight, arrivals = state.queue_sums[request.model]
-        state.queue_sums[request.model] = (
-            weight - request.weight,
-            arrivals - request.weight * request.arrived,
-        )
-    else:  # and with it what rounding has left of its sums
+        state.queue_weight[request.model] -= request.weight
+    else:  # and with it what rounding has left of its weight
         del state.queue[request.model]
-        del state.queue_sums[request.model]
+        del state.queue_weight[request.model]
     state.unconfirmed.discard(request.id)
     if request.expires_at <= state.expiry_floor:
         state.expiry_floor = min(
@@ -136,14 +128,13 @@ def setbacks(state: State) -> Mapping[str, float]:
 
 @dataclass
 class Line:
-    """Those who wait for one model: the first of them, and what their waiting has cost so far."""
+    """Those who wait for one model: the first of them, and how much their waiting counts."""
 
     model: str
     order: list[tuple[float, int, Request]]  # (due with setback, seq, request), not sorted
     head: tuple[float, int, Request]
     pressing_at: float
     weight: float
-    waited: float  # weighted seconds of waiting so far
 
     @property
     def due(self) -> float:
@@ -158,9 +149,8 @@ def lines(state: State, now: float) -> tuple[dict[str, Line], list[Request]]:
         return _lines_of_some(state, now, back)
     result: dict[str, Line] = {}
     for model, waiting in state.queue.items():
-        weight, arrivals = state.queue_sums[model]
         line = _line(model, list(waiting.values()), back)
-        line.weight, line.waited = weight, max(0.0, weight * now - arrivals)
+        line.weight = state.queue_weight[model]
         result[model] = line
     return result, []
 
@@ -171,7 +161,7 @@ def _line(model: str, waiting: list[Request], back: Mapping[str, float]) -> Line
         order = [(r.due + get(r.caller, 0.0), r.seq, r) for r in waiting]
     else:
         order = [(r.due, r.seq, r) for r in waiting]
-    return Line(model, order, min(order), min([r.pressing_at for r in waiting]), 0.0, 0.0)
+    return Line(model, order, min(order), min([r.pressing_at for r in waiting]), 0.0)
 
 
 def _lines_of_some(
@@ -190,6 +180,5 @@ def _lines_of_some(
         if stay:
             line = _line(model, stay, back)
             line.weight = sum(r.weight for r in stay)
-            line.waited = sum(r.weight * (now - r.arrived) for r in stay)
             result[model] = line
     return result, expired
