@@ -34,6 +34,14 @@ def test_an_order_to_load_is_carried_out_though_nobody_asks() -> None:
     assert not house.state.wanted
 
 
+def test_an_order_to_load_what_no_card_can_hold_is_not_kept() -> None:
+    house = House(model("big", 40000))
+    house.order("load", "big")
+    assert not house.state.wanted
+    assert "no card is large enough" in house.state.journal[-1]
+    assert not house.decide()
+
+
 def test_an_order_to_evict_lets_what_runs_finish() -> None:
     house = House(model("a", slots=2))
     (a,) = house.load("a")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gpu_scheduler.core.events import Ordered
-from gpu_scheduler.core.model import Node, Phase, State
+from gpu_scheduler.core.ledger import need_alone, usable
+from gpu_scheduler.core.model import Deployment, Node, Phase, State
 
 
 def ordered(state: State, order: Ordered) -> None:
@@ -21,8 +22,7 @@ def ordered(state: State, order: Ordered) -> None:
             _forgive(state, order)
         case "load":
             _forgive(state, order)
-            here = {i.deployment for i in state.instances.values() if i.phase is Phase.READY}
-            state.wanted.update(k for k in state.deployments if _meant(order, k) and k not in here)
+            _load(state, order)
         case "sleep":
             _send(state, order, Phase.ASLEEP)
         case "evict":
@@ -30,6 +30,31 @@ def ordered(state: State, order: Ordered) -> None:
         case "drain_node" | "resume_node":
             if name := order.on or order.node:
                 state.nodes.setdefault(name, Node(name)).draining = order.verb == "drain_node"
+
+
+def _load(state: State, order: Ordered) -> None:
+    """Have it loaded on one node: the one that was named, or the first that is up and has a card for it."""
+    meant = [d for key, d in state.deployments.items() if _meant(order, key)]
+    if any(i.phase is Phase.READY for i in state.instances.values() if _meant(order, i.deployment)):
+        return
+    able = [d for d in meant if _has_cards(state, d)]
+    able.sort(key=lambda d: (not state.nodes[d.node].up, state.nodes[d.node].draining, d.node))
+    if able:
+        state.wanted.add(able[0].key)
+    elif meant:
+        state.journal.append(f"load {order.on}: no card is large enough for it")
+
+
+def _has_cards(state: State, deployment: Deployment) -> bool:
+    mib = need_alone(deployment, state.policy).mib
+    fitting = [
+        card
+        for card in state.cards.values()
+        if card.node == deployment.node
+        and (not deployment.cards or card.id in deployment.cards)
+        and mib <= usable(card, state.policy)
+    ]
+    return len(fitting) >= deployment.cards_needed
 
 
 def _meant(order: Ordered, key: tuple[str, str]) -> bool:
