@@ -185,3 +185,18 @@ async def test_an_action_that_the_node_refuses_comes_back_as_an_event(
     assert "node.fence_stale" in (book.error or "")
     house.node.refuse.clear()
     await gateway.hear("granted", "a", seconds=20)  # it is tried again after the back-off
+
+
+async def test_what_cannot_be_delivered_in_time_is_never_delivered_late(
+    house: House, gateways: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpu_scheduler.node_link.DELIVER_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("gpu_scheduler.node_link.ACTION_TRIES", 50)
+    house.node.refuse["start"] = (503, "node.busy")
+    gateway = await gateways(house.url).connect()
+    await gateway.offered("small", available=True)
+    await gateway.ask("a")
+    await gateway.hear("queued", "a")
+    failed = house.scheduler.house.fleet._numbers.action_failed
+    await until(lambda: failed.labels("inference.node_away")._value.get() >= 1)
+    assert house.node.actions == []

@@ -33,7 +33,8 @@ LINE_BYTES_MAX = 4 * 1024 * 1024
 ACTION_SECONDS_MAX = 2.0
 ACTION_TRIES = 4
 ACTION_PAUSE_SECONDS = 0.1
-ACTIONS_MAX = 512
+# The core takes an action of which it has heard nothing for ten seconds for one that never arrived.
+DELIVER_SECONDS_MAX = 8.5
 STALL_SECONDS = 0.5
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.2, 5.0
 
@@ -61,7 +62,7 @@ class NodeLink:
         self._up = asyncio.Event()
         self._heard_at = float("-inf")
         self._last_said: tuple[str, int] | None = None
-        self._actions: deque[NodeAction] = deque()
+        self._actions: deque[tuple[NodeAction, float]] = deque()
         self._to_do = asyncio.Event()
         self.state = remembered
 
@@ -72,7 +73,7 @@ class NodeLink:
 
     def send(self, action: NodeAction) -> None:
         """Tell the node to do something, in the order of the calls. What fails comes back as ActionFailed."""
-        self._actions.append(action)
+        self._actions.append((action, self._clock.monotonic()))
         self._to_do.set()
 
     async def run(self) -> None:
@@ -183,8 +184,8 @@ class NodeLink:
             while not self._actions:
                 self._to_do.clear()
                 await self._to_do.wait()
-            action = self._actions.popleft()
-            code = await self._deliver(action)
+            action, decided_at = self._actions.popleft()
+            code = await self._deliver(action, decided_at + DELIVER_SECONDS_MAX)
             if code is None:
                 continue
             self._numbers.action_failed.labels(code).inc()
@@ -195,33 +196,33 @@ class NodeLink:
             if action.instance_id is not None:
                 await self._loop.put(ActionFailed(action.instance_id, action.fence, code))
 
-    async def _deliver(self, action: NodeAction) -> str | None:
-        """Return None once the node has taken it down, else the code of why not."""
+    async def _deliver(self, action: NodeAction, until: float) -> str | None:
+        """Return None once the node has taken it down, else the code of why not.
+
+        `inference.node_away` says that it may have arrived all the same; any other code that the node did not take it.
+        What has not arrived by `until` is not sent any more: the core gives up waiting for it soon after.
+        """
         code = NODE_AWAY
-        if len(self._actions) >= ACTIONS_MAX:
-            return NODE_AWAY
         for attempt in range(ACTION_TRIES):
-            if not self.up:
-                return NODE_AWAY
             if attempt:
                 await self._clock.sleep(ACTION_PAUSE_SECONDS * 2**attempt)
-            status, code = await self._post(action)
+            left = until - self._clock.monotonic()
+            if left <= 0 or not self.up:
+                return NODE_AWAY
+            status, code = await self._post(action, min(left, ACTION_SECONDS_MAX))
             if status is not None and status < 500:
                 return None if status < 300 else code
         return code
 
-    async def _post(self, action: NodeAction) -> tuple[int | None, str]:
+    async def _post(self, action: NodeAction, seconds: float) -> tuple[int | None, str]:
         body = action.model_dump_json().encode()
         try:
-            status, answer = await self._way.call(
-                self.node, "POST", ACTIONS_PATH, body, ACTION_SECONDS_MAX
-            )
-        except Unreachable as error:
-            log.info("node.action_repeated", node=self.node.name, error=str(error))
+            status, answer = await self._way.call(self.node, "POST", ACTIONS_PATH, body, seconds)
+        except (Unreachable, NodeRefused) as error:
+            log.info("node.action_repeated", node=self.node.name, error=_name_of(error))
             return None, NODE_AWAY
-        except NodeRefused as error:
-            return 500, error.code
-        return status, _code(answer)
+        # A node that stumbled over it does not know itself how far it came.
+        return status, NODE_AWAY if status == 500 else _code(answer)
 
 
 def _name_of(error: Exception) -> str:
