@@ -243,13 +243,25 @@ def test_bare_memory_that_is_leased_is_not_given_to_a_model() -> None:
     assert of_kind(house.decide(), Start)
 
 
-def test_what_a_holder_of_bare_memory_uses_is_not_counted_as_foreign_on_top() -> None:
+def test_what_a_holder_of_bare_memory_uses_is_counted_once_where_the_node_names_its_process() -> (
+    None
+):
     house = House(model("a"))
     house.lease("l1", 8000)
     house.decide()
-    house.foreign["card0"] = 8000  # its process, which the node does not know
-    house.hear()
+    card = house.report().cards[0].__class__("card0", 0, 24576, 7500, {"l1": 7500})
+    house.hear(cards=(card,))
     assert sums(house).free == 24576 - 256 - 8000
+
+
+def test_memory_that_grows_beside_an_unused_lease_is_never_taken_for_its_holders() -> None:
+    house = House(model("a", 12000))
+    house.lease("l1", 8000)
+    house.decide()
+    house.foreign["card0"] = 6000  # somebody plays, and the holder has not begun
+    house.pass_(1.0)
+    house.ask("r1", "a")
+    assert not of_kind(house.decide(), Start)
 
 
 @pytest.mark.parametrize("mib", [24400, 30000])

@@ -108,6 +108,37 @@ def test_no_more_make_room_than_are_needed() -> None:
     assert not of_kind(house.decide(), Sleep, Stop)  # what is on its way is waited for
 
 
+def test_a_model_that_somebody_holds_by_a_lease_goes_on_serving_others_however_long_one_waits() -> (
+    None
+):
+    house = House(model("a", 15000, slots=2), model("b", 15000))
+    house.load("a")
+    lease = house.ask("held", "a", "batch", lease=True, lease_ttl_s=60.0)
+    house.ask("waits", "b", "agent")
+    for number in range(90):
+        house.ask(f"r{number}", "a", "batch")
+        lease.lease_until = house.now + 60.0
+        house.decide()
+        house.pass_(1.0)
+        if f"r{number}" in house.state.granted:
+            house.done(f"r{number}")
+    assert "r89" in granted(house.log)
+    assert not of_kind(house.log, Hold, Stop)
+
+
+def test_nobody_makes_room_for_one_who_is_less_urgent_than_its_own_queue() -> None:
+    house = House(model("a", 15000), model("b", 15000))
+    house.load("a")
+    house.ask("runs", "a")
+    house.decide()
+    house.began("runs")
+    house.ask("old", "a", "interactive")
+    house.pass_(100.0)  # it is due before a voice that comes now
+    house.ask("voice", "b", "voice")
+    house.pass_(14.0)
+    assert not of_kind(house.decide(), Hold)
+
+
 def test_a_pinned_model_never_makes_room() -> None:
     house = House(sleeper("a", 9000), sleeper("b", 9000), model("c", 9000))
     house.order("pin", "b")

@@ -18,7 +18,7 @@ from gpu_scheduler.core.actions import (
 )
 from gpu_scheduler.core.apply import forget, share
 from gpu_scheduler.core.learning import back_off
-from gpu_scheduler.core.ledger import COMING, foreign_mib
+from gpu_scheduler.core.ledger import COMING
 from gpu_scheduler.core.model import Instance, ModelBook, Phase, State
 from gpu_scheduler.core.waiting import dequeue, note_usage
 
@@ -116,7 +116,6 @@ def _grant(state: State, action: Grant, now: float) -> None:
         request.lease_until = now + request.lease_ttl_s
     if action.card is not None:
         request.lease_card = action.card
-        request.foreign_at_grant_mib = foreign_mib(state.cards[action.card])
         return
     request.instance = action.instance_id
     instance = state.instances[action.instance_id]

@@ -39,6 +39,7 @@ class CardSum:
     foreign: int
     free: int
     pending: int  # what will be free when that which is going has gone
+    leased: int  # of what is booked: bare memory
 
 
 def measured_charge(peak_mib: int, policy: Policy) -> int:
@@ -94,19 +95,17 @@ def foreign_mib(card: Card) -> int:
     return max(0, card.used_mib - sum(card.ours_mib.values()))
 
 
-def leased_mib(state: State, card: Card) -> tuple[int, int]:
-    """Bare memory that is leased on a card, and how much of the foreign use is its holders'."""
-    booked = absorbed = 0
-    foreign = -1
-    for request in state.granted.values():
-        if request.model or request.lease_card != card.id:
-            continue
-        if foreign < 0:
-            foreign = foreign_mib(card)
-        booked += request.lease_mib
-        grown = max(0, foreign - request.foreign_at_grant_mib - absorbed)
-        absorbed += min(request.lease_mib, grown)
-    return booked, absorbed
+def leased_mib(state: State, card: Card) -> int:
+    """Bare memory that is leased on a card.
+
+    What its holders use is foreign on top of it, unless the node names their processes by the lease: memory that grows
+    meanwhile may be anybody's, and to take it for theirs would give it away twice.
+    """
+    return sum(
+        request.lease_mib
+        for request in state.granted.values()
+        if not request.model and request.lease_card == card.id
+    )
 
 
 def card_sum(
@@ -130,15 +129,12 @@ def card_sum(
         if now - remnant.since <= state.policy.remnant_timeout_s:
             pending += remnant.mib
     foreign = foreign_mib(card)
-    if bare:
-        leased, absorbed = leased_mib(state, card)
-        booked += leased
-        foreign -= absorbed
+    leased = leased_mib(state, card) if bare else 0
+    booked += leased
     reserve = state.policy.reserve_mib
     taken = max(booked + foreign, card.used_mib + coming)
-    return CardSum(
-        card.total_mib, reserve, booked, foreign, card.total_mib - reserve - taken, pending
-    )
+    free = card.total_mib - reserve - taken
+    return CardSum(card.total_mib, reserve, booked, foreign, free, pending, leased)
 
 
 def by_card(state: State) -> dict[str, list[Instance]]:

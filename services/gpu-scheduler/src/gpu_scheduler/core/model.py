@@ -182,13 +182,9 @@ class Request:
     retried: bool = False  # it was put back once because its instance died under it
     # Its gateway is to ask for it again, or to give it back, by then.
     confirm_by: float | None = None
-    foreign_at_grant_mib: int = (
-        0  # of the card, for bare memory: what grows above it is the holder's
-    )
     # Set when it is queued; none of them changes while it waits.
-    due: float = (
-        0.0  # arrived, less what its class and its deadline are worth: the lower, the sooner
-    )
+    # arrived, less what its class and its deadline are worth: the lower, the sooner
+    due: float = 0.0
     expires_at: float = float("inf")
     pressing_at: float = 0.0  # when its class has been patient for long enough
     weight: float = 1.0
@@ -340,23 +336,20 @@ class Policy:
     reserve_mib: int = 256  # of each card, never booked
     reading_age_max_s: float = 5.0  # an older reading books nothing new
     foreign_window_s: float = 10.0  # foreign use that lasts as long is there to stay
-    over_budget_s: float = (
-        5.0  # how long a card may be over before idle models make room for foreign use
-    )
+    # how long a card may be over before idle models make room for foreign use
+    over_budget_s: float = 5.0
     switch_cost: float = 0.05  # of sending one model away, beside how soon it is asked for again
     patience_least_s: float = 0.5  # however long the first byte is expected to take
     drain_loads: float = 3.0  # a busy model is not drained for one that has waited for less than so many of its loads
     protect_over_s: float = 3.5
-    end_over_s: float = (
-        10.0  # what sleeps, or could, ends for the card of one who is overdue by that much
-    )
+    # what sleeps, or could, ends for the card of one who is overdue by that much
+    end_over_s: float = 10.0
     aging_per_s: float = 1.0
     deadline_boost_s: float = 30.0  # at most so much does a near deadline count
     fairness_half_life_s: float = 300.0
     fairness_weight: float = 1.0
-    fairness_cap_s: float = (
-        20.0  # at most so much does a caller stand back for having had its share
-    )
+    # at most so much does a caller stand back for having had its share
+    fairness_cap_s: float = 20.0
     crash_backoff_s: float = 5.0
     crash_backoff_max_s: float = 300.0
     crashes_max: int = 5

@@ -157,7 +157,9 @@ def _settle_card(state: State, event: NodeSeen, card: Card, now: float) -> None:
     if card.read_at != event.read_at:
         return
     on_it = [i for i in state.instances.values() if card.id in i.cards]
-    over = card_sum(state, card, on_it, True, now).free < 0 < foreign_mib(card)
+    total = card_sum(state, card, on_it, True, now)
+    # What holders of bare memory use is foreign, too: nobody is sent away for that.
+    over = total.free + min(total.leased, total.foreign) < 0 < total.foreign
     card.over_since = (card.over_since if card.over_since is not None else now) if over else None
     for instance_id, remnant in list(card.remnants.items()):
         if card.read_at <= remnant.expires_after_reading_at:

@@ -17,9 +17,8 @@ from gpu_scheduler.core.model import Deployment, DeploymentKey, Instance, Phase,
 from gpu_scheduler.core.sets import Pick, Priced, cheapest
 from gpu_scheduler.core.waiting import Line
 
-UNSERVED_S = (
-    10.0  # what was loaded for somebody stays until it has been used, if that takes no longer
-)
+# what was loaded for somebody stays until it has been used, if that takes no longer
+UNSERVED_S = 10.0
 NOW, SOON, AFTER = 0, 1, 2  # the room is there; it is on its way; somebody has to go for it
 
 
