@@ -347,7 +347,7 @@ class Fuzz:
             if instance.running or not (resting or world.now - instance.since < 10.0):
                 world.wrong(f"not at rest: {instance}")
             node = world.nodes[instance.deployment[0]]
-            if instance.id not in node.instances:
+            if resting and instance.id not in node.instances:
                 world.wrong(f"{instance.id} does not run")
         for card in state.cards.values():
             if any(world.now - remnant.since > 10.0 for remnant in card.remnants.values()):
