@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.skipif(not where().exists(), reason=f"no traces at {where()}: LARES_BENCH_DATA"),
 ]
 POLICIES = (FIFO, B, LARES, B_STAGED, LARES_STAGED, INFINITE)
-VOICE_SHARE = 0.95
 
 
 def played() -> dict[str, dict[str, Any]]:
@@ -120,4 +119,6 @@ def test_it_switches_less_than_who_serves_residents_first_and_voice_is_in_time()
     for ours, peer in ((LARES, B), (LARES_STAGED, B_STAGED)):
         assert against(found[ours], found[peer])["switches"] <= -0.15
         assert found[ours]["voice"]["wait_p95"] <= found[peer]["voice"]["wait_p95"]
-    assert found[LARES_STAGED]["voice"]["within_slo"] >= VOICE_SHARE
+    assert (
+        found[LARES_STAGED]["voice"]["within_slo"] >= found[B_STAGED]["voice"]["within_slo"] + 0.02
+    )

@@ -234,7 +234,7 @@ def test_what_was_loaded_stays_until_it_has_been_worth_its_loading() -> None:
 
 def test_of_two_that_take_turns_each_is_loaded_once_in_its_dwelling_time() -> None:
     house = House(model("a", 15000, start_s=20.0), model("b", 15000, start_s=20.0))
-    for number in range(240):
+    for number in range(480):
         house.ask(f"a{number}", "a", "agent")
         house.ask(f"b{number}", "b", "agent")
         for action in house.decide():
@@ -246,7 +246,7 @@ def test_of_two_that_take_turns_each_is_loaded_once_in_its_dwelling_time() -> No
             house.done(request)
         house.pass_(1.0)
     starts = len(of_kind(house.log, Start))
-    assert 4 <= starts <= 240 / 20 + 1
+    assert 4 <= starts <= 480 / 20 + 1
     served = {name[0] for name in granted(house.log)}
     assert served == {"a", "b"}
 
