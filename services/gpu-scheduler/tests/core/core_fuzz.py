@@ -137,6 +137,7 @@ class Fuzz:
             self.world.later(5.0, self._something)
         self.world.run_until(seconds)
         self.calm()
+        self.world.run_until(seconds + 20.0)
         until = seconds + QUIET_S
         while self.world.now < until and self._unrest():
             self.world.run_until(self.world.now + 20.0)
@@ -310,6 +311,11 @@ class Fuzz:
         self.quiet = True
         for name in vars(self.faults):
             setattr(self.faults, name, 0.0)
+        # A scheduler that is being restarted hears nothing.
+        self.world.later(6.0, self._take_back)
+
+    def _take_back(self) -> None:
+        """The owner's orders and the others' use of the cards end, and whoever was away is back."""
         world = self.world
         for model in self.models:
             world.tell(Ordered("allow", model))

@@ -236,6 +236,15 @@ def test_a_model_that_needs_two_cards_is_refused_where_only_one_is_large_enough(
     assert refusals(house.decide()) == {"r1": "inference.never_fits"}
 
 
+def test_whoever_would_have_to_replace_a_pinned_member_of_its_group_is_refused() -> None:
+    house = House(model("a", 4000, group="voices", pinned=True), model("b", 4000, group="voices"))
+    house.load("a")
+    house.ask("r1", "b")
+    (refusal,) = of_kind(house.decide(), Refuse)
+    assert refusal.code == "inference.never_fits"
+    assert refusal.why.endswith("a is pinned, and of the group voices one is resident at a time")
+
+
 def test_full_queues_refuse_by_caller_by_class_and_in_all() -> None:
     policy = household()
     classes = {k: replace(c, queue_max=3) for k, c in policy.classes.items()}

@@ -308,6 +308,17 @@ def test_a_model_over_two_cards_is_charged_on_both() -> None:
     assert granted(house.decide()) == ["r1"]
 
 
+def test_a_model_over_two_unequal_cards_that_was_never_measured_wakes_again() -> None:
+    wide = sleeper("wide", 8978, peak_mib=None, cards_needed=2)
+    house = House(wide, model("b", 2000), cards=(12288, 24576))
+    house.load("wide")
+    house.order("sleep", "wide")
+    house.obey()
+    house.ask("r1", "wide", "voice")
+    house.pass_(1.0)
+    assert granted(house.obey()) == ["r1"]
+
+
 def test_a_model_sleeping_on_a_card_that_it_cannot_have_starts_on_another() -> None:
     house = House(sleeper("a", 15000, cards=()), cards=(24576, 24576))
     house.load("a")

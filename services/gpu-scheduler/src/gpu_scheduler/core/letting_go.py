@@ -16,7 +16,7 @@ from gpu_scheduler.core.codes import (
     WAITED,
 )
 from gpu_scheduler.core.draft import Draft
-from gpu_scheduler.core.ledger import need_alone, need_of, usable
+from gpu_scheduler.core.ledger import RESIDENT, need_alone, need_of, usable
 from gpu_scheduler.core.model import Card, Deployment, Doom, Node, Phase, Request
 
 # What is said when no deployment will do, the most telling first.
@@ -177,6 +177,8 @@ def may_wake(draft: Draft, node: Node) -> bool:
 
 def never_fits(draft: Draft, deployment: Deployment, node: Node) -> str | None:
     """The arithmetic, card by card, when a deployment cannot fit even if all but what is pinned were gone."""
+    if (holder := _pinned_member(draft, deployment)) is not None:
+        return f"{holder} is pinned, and of the group {deployment.group} one is resident at a time"
     if _fits_beside(draft, deployment, node):
         return None
     state, policy = draft.state, draft.state.policy
@@ -212,6 +214,24 @@ def never_fits(draft: Draft, deployment: Deployment, node: Node) -> str | None:
         return f"{deployment.model} may run on no card that {node.name} has"
     of = f"{deployment.cards_needed} cards" if deployment.cards_needed > 1 else "a card"
     return f"{deployment.model} can never have {of} of {node.name}: " + "; ".join(told)
+
+
+def _pinned_member(draft: Draft, deployment: Deployment) -> str | None:
+    """Another member of its group that is there to stay."""
+    if deployment.group is None:
+        return None
+    for instance in draft.state.instances.values():
+        other = draft.state.deployments.get(instance.deployment)
+        if (
+            other is not None
+            and other.group == deployment.group
+            and other.node == deployment.node
+            and other.key != deployment.key
+            and instance.phase in RESIDENT
+            and draft.pinned(other)
+        ):
+            return other.model
+    return None
 
 
 def _fits_beside(draft: Draft, deployment: Deployment, node: Node) -> bool:

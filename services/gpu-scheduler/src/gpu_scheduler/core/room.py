@@ -201,9 +201,8 @@ class _Room:
         if any(card not in self.draft.free for card in asleep.cards):
             return None
         all_needs = [needs(state, deployment, state.cards[c]) for c in asleep.cards]
-        least = max(need.mib for need in all_needs)
         alone = any(need.alone for need in all_needs)
-        mib = least
+        mib = max(need.mib for need in all_needs)
         if alone:  # as at its start
             mib = max(mib, *(self.draft.free[c] + asleep.charge_mib for c in asleep.cards))
         mib = max(mib, asleep.charge_mib)
@@ -217,15 +216,15 @@ class _Room:
             asleep,
             alone,
         )
-        for card in asleep.cards:
+        for card, need in zip(asleep.cards, all_needs, strict=True):
             own = state.cards[card].remnants.get(asleep.id)
             back = own.mib if own is not None else 0
             found = self.victims.pick(
                 want,
                 deployment,
                 card,
-                least - asleep.charge_mib - back,
-                alone=alone,
+                need.mib - asleep.charge_mib - back,
+                alone=need.alone,
                 own_pending=back,
             )
             if found is None or not _take(option, found):
