@@ -376,3 +376,20 @@ def test_patience_is_the_policys() -> None:
     house.pass_(1.5)
     assert names(house.decide(), Sleep) == [("Sleep", "a")]
     assert house.state.nodes[NODE].up
+
+
+def test_two_who_are_due_at_the_same_moment_do_not_wait_for_one_another() -> None:
+    house = House(model("a", 15000), model("b", 15000))
+    house.load("a")
+    house.ask("runs", "a", "agent")
+    house.decide()
+    house.began("runs")
+    house.ask("mine", "a", "agent")
+    house.ask("other", "b", "agent")
+    house.pass_(200.0)
+    house.of("a").held_for = "b"
+    house.decide()
+    house.done("runs")
+    assert granted(house.obey()) == ["mine"]
+    house.done("mine")
+    assert granted(house.obey()) == ["other"]

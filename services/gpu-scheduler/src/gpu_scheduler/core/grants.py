@@ -68,7 +68,7 @@ def _place(draft: Draft, request: Request, due: float, free: dict[str, int]) -> 
         if request.cards_allowed is not None and not request.cards_allowed >= set(instance.cards):
             continue
         holder = held_by(draft, instance)
-        if holder is not None and due >= holder.due:
+        if holder is not None and due > holder.due:  # a tie goes to whoever is here
             continue
         best = instance
     return best

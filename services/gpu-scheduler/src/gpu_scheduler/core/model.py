@@ -340,7 +340,7 @@ class Policy:
     over_budget_s: float = 5.0
     switch_cost: float = 0.05  # of sending one model away, beside how soon it is asked for again
     patience_least_s: float = 0.5  # however long the first byte is expected to take
-    drain_loads: float = 2.0  # a busy model is not drained for one that has waited for less than so many of its loads
+    drain_loads: float = 3.0  # a busy model is not drained for one that has waited for less than so many of its loads
     protect_over_s: float = 3.5
     # what sleeps, or could, ends for the card of one who is overdue by that much
     end_over_s: float = 30.0
