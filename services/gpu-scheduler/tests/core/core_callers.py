@@ -202,10 +202,15 @@ class Gateway:
         """The process dies: whoever asked it has no answer, and it comes back knowing nothing."""
         for request_id in list(self.asked):
             self._end(request_id, "gateway died")
-        self.connection += 1
-        self.world.later(2.0, lambda: self.world.tell(OriginLost(self.name)))
         self.connected = False
+        self.connection += 1
         connection = self.connection
+
+        def lost() -> None:  # whoever is back in time is not given up
+            if self.connection == connection:
+                self.world.tell(OriginLost(self.name))
+
+        self.world.later(2.0, lost)
         self.world.later(2.5, lambda: self.resume() if self.connection == connection else None)
 
 
