@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[5]
 POSTGRES_IMAGE, VALKEY_IMAGE = "lares/postgres:dev", "lares/valkey:dev"
 LOGINS = ("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator")
 DATABASES = ("lares", "lares_sacred")
+TRUNCATE_TRIES = 5
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' AND n.nspname <> 'data'
@@ -96,11 +97,25 @@ class Postgres:
             for name in DATABASES:
                 filled = sorted(await self._filled(name) - self._seeded.get(name, set()))
                 if filled:
-                    connection = await self.connect(name=name)
-                    await connection.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
-                    await connection.close()
+                    await self._truncate(name, filled)
 
         run_apart(work)
+
+    async def _truncate(self, name: str, tables: list[str]) -> None:
+        import asyncpg
+
+        connection = await self.connect(name=name)
+        try:
+            for left in reversed(range(TRUNCATE_TRIES)):
+                try:
+                    await connection.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+                    return
+                except asyncpg.DeadlockDetectedError:
+                    # A service that outlives its test may still be writing; it holds its tables in an order of its own.
+                    if not left:
+                        raise
+        finally:
+            await connection.close()
 
     async def _filled(self, name: str) -> set[str]:
         connection = await self.connect(name=name)
