@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -25,6 +26,7 @@ POSTGRES_IMAGE, VALKEY_IMAGE = "lares/postgres:dev", "lares/valkey:dev"
 LOGINS = ("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator")
 DATABASES = ("lares", "lares_sacred")
 TRUNCATE_TRIES = 5
+CONNECT_S = 30.0
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' AND n.nspname <> 'data'
@@ -51,17 +53,26 @@ class Postgres:
         return Database(self.host, user, self.password(user), name, self.port)
 
     async def connect(self, user: str = "postgres", name: str = "lares") -> Any:
-        """Return a bare asyncpg connection; the test closes it."""
+        """Return a bare asyncpg connection; the test closes it.
+
+        Waits for a place where the role's few connections are all taken: a service keeps some, and those that were
+        just closed are let go a moment later.
+        """
         import asyncpg
 
-        return await asyncpg.connect(
-            host=self.host,
-            port=self.port,
-            user=user,
-            password=self.password(user),
-            database=name,
-            timeout=20,
-        )
+        async with asyncio.timeout(CONNECT_S):
+            while True:
+                try:
+                    return await asyncpg.connect(
+                        host=self.host,
+                        port=self.port,
+                        user=user,
+                        password=self.password(user),
+                        database=name,
+                        timeout=CONNECT_S,
+                    )
+                except asyncpg.TooManyConnectionsError:
+                    await asyncio.sleep(0.1)
 
     def migrate(self, folder: Path = ROOT / "db" / "migrations") -> int:
         """Bring the cluster up to date as `migrate up` does; return how many files were applied."""
