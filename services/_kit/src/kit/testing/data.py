@@ -26,7 +26,7 @@ POSTGRES_IMAGE, VALKEY_IMAGE = "lares/postgres:dev", "lares/valkey:dev"
 LOGINS = ("svc_migrate", "svc_identity", "svc_forward_auth", "svc_memory", "svc_orchestrator")
 DATABASES = ("lares", "lares_sacred")
 TRUNCATE_TRIES = 5
-CONNECT_S = 30.0
+CONNECT_S = 30
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' AND n.nspname <> 'data'
