@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import forward_auth.app
 from memory import app
 from memory.levels import consolidator
 from memory.writing import worker
@@ -21,6 +22,13 @@ def test_two_replicas_of_memory_its_worker_and_its_consolidator_fit_into_the_log
     pools = [app, app, worker, consolidator]
     needed = sum(part.PLAIN_POOL_MAX + part.SACRED_POOL_MAX for part in pools)
     assert needed <= LIMITS["svc_memory"]
+
+
+def test_forward_auth_with_its_pool_full_and_a_second_listener_fits_into_the_login_s_limit() -> (
+    None
+):
+    """A listener whose line broke comes back before the server knows that the old one is gone."""
+    assert LIMITS["svc_forward_auth"] >= forward_auth.app.POOL_MAX + 2
 
 
 def test_all_logins_together_fit_into_the_server_s_limit() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 import httpx
 import yaml
+from kit.testing.ports import free_port
 
 from tests.hostile.house import HOST, House
 
@@ -122,7 +122,7 @@ class Process:
     def kill(self) -> None:
         assert self.running
         self.running.kill()
-        self.running.wait(5)
+        self.running.wait(30)
 
 
 def wait_for(ready: Callable[[], bool], process: Process, seconds: float = 30) -> None:
@@ -136,12 +136,6 @@ def wait_for(ready: Callable[[], bool], process: Process, seconds: float = 30) -
         assert process.running.poll() is None, process.log.read_text()
         time.sleep(0.1)
     raise AssertionError(process.log.read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Parts:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import ssl
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 from kit.settings import read
+from kit.testing.ports import free_port
 from model_gateway.app import build
 from model_gateway.settings import Settings
 from openai import AsyncOpenAI
@@ -195,12 +195,6 @@ REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
     ),
     "redirect": (307, "", {"location": "/elsewhere"}),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Served:

@@ -147,10 +147,11 @@ def test_sacred_words_are_an_order_even_when_they_end_in_a_question_mark():
 )
 @pytest.mark.parametrize("head", ["", "remember ", "forget ", "what do you remember about ", "x"])
 def test_no_text_takes_long_to_understand(head: str, filler: str):
-    started = time.perf_counter()
+    # Of the processor: a machine that is busy with something else does not count.
+    started = time.process_time()
     normalize((head + filler * 8000)[:8000])
     normalize((head + filler * 8000)[:7990] + "x")
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 @given(st.text(max_size=400))

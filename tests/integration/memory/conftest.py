@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from urllib.request import urlopen
 
 import httpx
 import pytest
+from kit.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 SAME = [
@@ -143,13 +143,6 @@ def model(meaning_server: Meaning, model_gateway: Process) -> Meaning:
     return meaning_server
 
 
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @dataclass
 class Process:
     """A running `python -m ...` of the house, with its log."""
@@ -180,7 +173,7 @@ class Process:
             self._wait()
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             assert self.popen is not None
             if self.popen.poll() is not None:
@@ -195,7 +188,7 @@ class Process:
         """End it and return its exit status."""
         assert self.popen is not None
         self.popen.send_signal(how)
-        return self.popen.wait(15)
+        return self.popen.wait(60)
 
     def log(self) -> str:
         """Return all it wrote."""
@@ -349,7 +342,7 @@ async def api(memory_service: Process) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until(
-    ready: Callable[[], Any], seconds: float = 20.0, why: str = "it never happened"
+    ready: Callable[[], Any], seconds: float = 60.0, why: str = "it never happened"
 ) -> Any:
     """Return what `ready` gives once it is true, or fail."""
     deadline = time.monotonic() + seconds

@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.integration
+# In the order in which workers hold notes: one is at them meanwhile.
+HURRY = (
+    "UPDATE memory.pending_embedding SET due_at = now() WHERE memory_id IN"
+    " (SELECT memory_id FROM memory.pending_embedding ORDER BY memory_id FOR UPDATE)"
+)
 
 
 async def remember(api: Any, who: Any, text: str, tier: str = "convenience") -> dict[str, Any]:
@@ -73,7 +78,7 @@ async def test_while_the_model_is_away_recall_goes_by_words_and_says_so(
     model.broken = False
     connection = await pg.connect()
     # The wait before the next try is half a minute: as if it had passed.
-    await connection.execute("UPDATE memory.pending_embedding SET due_at = now()")
+    await connection.execute(HURRY)
     await until(lambda: embedded(api, ada, kept), why=worker.log())
     found = await recall(api, ada, "dog")
     assert found["degraded"] is None
@@ -87,13 +92,13 @@ async def test_a_slow_model_delays_no_write_and_bounds_a_recall(
     import time
 
     ada = caller_factory()
-    model.slow_seconds = 4.0
+    model.slow_seconds = 6.0
     begun = time.perf_counter()
     await remember(api, ada, "Quick as a hare")
-    assert time.perf_counter() - begun < 2.0
+    assert time.perf_counter() - begun < 5.0
     begun = time.perf_counter()
     assert (await recall(api, ada, "hare"))["degraded"] == "lexical_only"
-    assert time.perf_counter() - begun < 3.5
+    assert time.perf_counter() - begun < 5.5
     model.slow_seconds = 0.0
 
 
@@ -111,7 +116,7 @@ async def test_what_was_written_while_valkey_was_away_is_embedded_afterwards(
     connection = await pg.connect()
 
     async def all_embedded() -> bool:
-        await connection.execute("UPDATE memory.pending_embedding SET due_at = now()")
+        await connection.execute(HURRY)
         return all([await embedded(api, ada, memory) for memory in kept])
 
     await until(all_embedded, seconds=45, why=worker.log())
@@ -133,7 +138,7 @@ async def test_a_job_of_a_killed_worker_is_done_by_the_next(
     worker.stop(signal.SIGKILL)
     model.slow_seconds = 0.0
     connection = await pg.connect()
-    await connection.execute("UPDATE memory.pending_embedding SET due_at = now()")
+    await connection.execute(HURRY)
     await connection.close()
     another = memory_house.worker()
     another.start()

@@ -337,7 +337,11 @@ SELECT memory_id, request_hash FROM memory.remember_key WHERE subject_id = $1 AN
 -- role: svc_memory
 -- database: lares
 DELETE FROM memory.remember_key
-WHERE ctid IN (SELECT ctid FROM memory.remember_key WHERE created_at < now() - interval '30 days' LIMIT 1000);
+WHERE (subject_id, key_hash) IN (
+    SELECT subject_id, key_hash FROM memory.remember_key
+    WHERE created_at < now() - interval '30 days'
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED);
 
 -- name: put_pending
 -- role: svc_memory

@@ -48,7 +48,8 @@ LOGINS = (
     Login(
         "svc_identity", connections_max=10, settings={**_TIMEOUTS, "search_path": "edge, public"}
     ),
-    Login("svc_forward_auth", connections_max=5),
+    # Its pool and its listener, and as many more as a replacement needs before the server has missed the one before.
+    Login("svc_forward_auth", connections_max=8),
     Login(
         "svc_memory",
         becomes=("lares_app", "lares_readonly", "lares_remote_rw", "lares_mcp"),

@@ -221,7 +221,7 @@ async def test_killed_at_any_moment_every_file_is_whole_and_the_next_night_goes_
         await asyncio.to_thread(process.stdout.readline)
         await asyncio.sleep(moment)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
         for path in night.folder.rglob("*.md"):
             page = markdown.read(markdown.split(path.read_bytes()))

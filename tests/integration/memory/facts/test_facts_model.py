@@ -13,6 +13,15 @@ import pytest
 import yaml
 
 pytestmark = pytest.mark.integration
+# Of this memory alone, and one note at a time: a worker is at the same books.
+ASKED = (
+    "SELECT count(*) FROM memory.pending_extraction"
+    " WHERE memory_id = $1::text::uuid AND stage = 'model' AND due_at = 'infinity'"
+)
+HURRY = (
+    "UPDATE memory.pending_extraction SET due_at = now()"
+    " WHERE memory_id = $1::text::uuid AND stage = 'model' AND due_at < 'infinity'"
+)
 
 
 @dataclass
@@ -161,17 +170,13 @@ async def test_a_model_is_not_asked_about_what_it_may_not_see(
     api: Any, asking_worker: Any, chat: Chat, caller_factory: Any, until: Any, pg: Any
 ) -> None:
     ada = caller_factory()
-    await remember(api, ada, "My therapist is Birgit Hansen.", tier="sensitive")
+    kept = await remember(api, ada, "My therapist is Birgit Hansen.", tier="sensitive")
     await remember(api, ada, "The words of the heart are sealed.", tier="sacred")
 
     async def read() -> bool:
         connection = await pg.connect()
         try:
-            return bool(
-                await connection.fetchval(
-                    "SELECT count(*) FROM memory.pending_extraction WHERE due_at = 'infinity'"
-                )
-            )
+            return bool(await connection.fetchval(ASKED, kept["id"]))
         finally:
             await connection.close()
 
@@ -185,7 +190,7 @@ async def test_a_model_that_answers_nonsense_or_is_away_takes_nothing_from_the_r
 ) -> None:
     ada = caller_factory()
     chat.broken = True
-    await remember(api, ada, "I live in Porto.")
+    kept = await remember(api, ada, "I live in Porto.")
 
     async def ruled() -> bool:
         return ("me", "lives_in", "Porto", "rules") in await facts(api, ada) and bool(chat.asked)
@@ -196,14 +201,11 @@ async def test_a_model_that_answers_nonsense_or_is_away_takes_nothing_from_the_r
 
     async def given_up() -> bool:
         # The wait before the next try is a minute: as if it had passed.
-        await connection.execute(
-            "UPDATE memory.pending_extraction SET due_at = now() WHERE due_at < 'infinity'"
-        )
-        return bool(
-            await connection.fetchval(
-                "SELECT count(*) FROM memory.pending_extraction WHERE due_at = 'infinity'"
-            )
-        )
+        await connection.execute(HURRY, kept["id"])
+        return bool(await connection.fetchval(ASKED, kept["id"]))
 
-    await until(given_up, 60.0, why=asking_worker.log())
+    try:
+        await until(given_up, 60.0, why=asking_worker.log())
+    finally:
+        await connection.close()
     assert ("me", "lives_in", "Porto", "rules") in await facts(api, ada)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from contracts.memory import CHANGED_TOPIC
+from kit.bus.message import parse, stream_key
 from kit.clock import FakeClock
 from kit.pool import Pool
 from memory.levels.act import Actor
@@ -38,6 +41,7 @@ class House:
     pg: Any
     store: LevelStore
     clock: FakeClock
+    valkey: Any
     subject: UUID = field(default_factory=uuid4)
     now: datetime = NOW
 
@@ -111,6 +115,23 @@ class House:
         )
         return [dict(row) for row in rows]
 
+    async def told(self, *, sacred: bool = False) -> list[dict[str, Any]]:
+        """Return what was announced of this person's memories of a database.
+
+        Rows that wait are read first: a relay of another test's process may publish them at any moment.
+        """
+        rows = await self.fetch(
+            f"SELECT event_id, payload FROM {'sacred' if sacred else 'memory'}.outbox",
+            database=DATABASES["sacred" if sacred else "convenience"],
+        )
+        found = {row["event_id"]: json.loads(row["payload"]) for row in rows}
+        with self.valkey.client() as client:
+            for entry_id, entry in client.xrange(stream_key(CHANGED_TOPIC)):
+                message = parse(CHANGED_TOPIC, entry_id, entry)
+                if (message.payload["tier"] == "sacred") == sacred:
+                    found[message.event_id] = message.payload
+        return [said for said in found.values() if said["subject_id"] == str(self.subject)]
+
     async def everything(self) -> dict[str, list[Any]]:
         """Return every row of both databases: what a run that writes nothing must leave as it is."""
         found: dict[str, list[Any]] = {}
@@ -164,13 +185,13 @@ class _Nothing:
 
 
 @pytest.fixture
-async def house(pg: Any) -> AsyncIterator[House]:
+async def house(pg: Any, valkey: Any) -> AsyncIterator[House]:
     """A house whose time stands still."""
     async with (
         await Pool.open(pg.database("svc_memory"), max_size=8) as plain,
         await Pool.open(pg.database("svc_memory", "lares_sacred"), max_size=4) as sacred,
     ):
-        yield House(pg, LevelStore(plain, sacred), FakeClock(NOW))
+        yield House(pg, LevelStore(plain, sacred), FakeClock(NOW), valkey)
 
 
 @dataclass

@@ -55,8 +55,8 @@ async def test_one_that_rises_joins_its_like_and_leaves_its_source(house: Any, t
     assert [tuple(row) for row in sources] == [(younger, "turn-session", f"{SAID}!")]
     entry = (await house.journal())[-1]
     assert (entry["kind"], entry["memory_id"], entry["into_id"]) == ("merged", younger, older)
-    told = await house.fetch("SELECT payload ->> 'memory_id' AS id FROM memory.outbox")
-    assert {str(older), str(younger)} <= {row["id"] for row in told}
+    told = await house.told()
+    assert {str(older), str(younger)} <= {said["memory_id"] for said in told}
     assert (await house.round()).planned == 0
 
 

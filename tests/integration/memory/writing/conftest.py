@@ -10,6 +10,14 @@ import httpx
 import pytest
 
 
+def hurried(book: str) -> str:
+    """Return the statement that lets all notes of a book be due. It waits for them in the order in which workers do."""
+    return (
+        f"UPDATE {book} SET due_at = now(), leased_until = NULL WHERE memory_id IN"
+        f" (SELECT memory_id FROM {book} ORDER BY memory_id FOR UPDATE)"
+    )
+
+
 @dataclass
 class Eye:
     """Sees every row of both databases."""
@@ -48,12 +56,12 @@ class Eye:
 
     async def hurry(self) -> None:
         """Let what waits be due, as if its time had come."""
-        for database, schema in (("lares", "memory"), ("lares_sacred", "sacred")):
-            await self.fetch(
-                f"UPDATE {schema}.pending_embedding SET due_at = now(), leased_until = NULL",
-                database=database,
-            )
-        await self.fetch("UPDATE memory.pending_relation SET due_at = now(), leased_until = NULL")
+        for database, book in (
+            ("lares", "memory.pending_embedding"),
+            ("lares_sacred", "sacred.pending_embedding"),
+            ("lares", "memory.pending_relation"),
+        ):
+            await self.fetch(hurried(book), database=database)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -27,6 +28,8 @@ LOGINS = (
     *("svc_model_gateway", "svc_gpu_scheduler"),
 )
 DATABASES = ("lares", "lares_sacred")
+TRUNCATE_TRIES = 5
+CONNECT_S = 30
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' AND n.nspname <> 'data'
@@ -53,17 +56,26 @@ class Postgres:
         return Database(self.host, user, self.password(user), name, self.port)
 
     async def connect(self, user: str = "postgres", name: str = "lares") -> Any:
-        """Return a bare asyncpg connection; the test closes it."""
+        """Return a bare asyncpg connection; the test closes it.
+
+        Waits for a place where the role's few connections are all taken: a service keeps some, and those that were
+        just closed are let go a moment later.
+        """
         import asyncpg
 
-        return await asyncpg.connect(
-            host=self.host,
-            port=self.port,
-            user=user,
-            password=self.password(user),
-            database=name,
-            timeout=20,
-        )
+        async with asyncio.timeout(CONNECT_S):
+            while True:
+                try:
+                    return await asyncpg.connect(
+                        host=self.host,
+                        port=self.port,
+                        user=user,
+                        password=self.password(user),
+                        database=name,
+                        timeout=CONNECT_S,
+                    )
+                except asyncpg.TooManyConnectionsError:
+                    await asyncio.sleep(0.1)
 
     def migrate(self, folder: Path = ROOT / "db" / "migrations") -> int:
         """Bring the cluster up to date as `migrate up` does; return how many files were applied."""
@@ -99,11 +111,25 @@ class Postgres:
             for name in DATABASES:
                 filled = sorted(await self._filled(name) - self._seeded.get(name, set()))
                 if filled:
-                    connection = await self.connect(name=name)
-                    await connection.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
-                    await connection.close()
+                    await self._truncate(name, filled)
 
         run_apart(work)
+
+    async def _truncate(self, name: str, tables: list[str]) -> None:
+        import asyncpg
+
+        connection = await self.connect(name=name)
+        try:
+            for left in reversed(range(TRUNCATE_TRIES)):
+                try:
+                    await connection.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+                    return
+                except asyncpg.DeadlockDetectedError:
+                    # A service that outlives its test may still be writing; it holds its tables in an order of its own.
+                    if not left:
+                        raise
+        finally:
+            await connection.close()
 
     async def _filled(self, name: str) -> set[str]:
         connection = await self.connect(name=name)

@@ -22,6 +22,7 @@ from memory.domain import PRIVACY
 from memory.errors import Busy
 from memory.exchange.errors import ForgetTooMany
 from memory.exchange.store import statement, text_for
+from memory.facts.sqltext import one
 from memory.rows import count
 from memory.writing.store import pipeline
 
@@ -95,6 +96,7 @@ class Eraser:
             async with self._library.plain.pool.as_role(ROLE, subject) as conn:
                 await conn.execute("SET LOCAL lock_timeout = '5s'")
                 await conn.fetch(statement("hold_memories"), together)
+                await self._hold_rows(conn, subject, together, others)
                 indexed = await self._erase_plain(conn, subject, together, others, erasure)
                 await self._erase_sacred(subject, together, erasure)
                 await self._keep_books(conn, subject, together, erasure)
@@ -157,6 +159,17 @@ class Eraser:
             made = [ident for ident in together if ident not in set(ids)]
             others = await conn.fetch(statement("find_made_from"), subject, made, TOGETHER_MAX)
         return together, [row["of_id"] for row in others if row["of_id"] not in set(together)]
+
+    async def _hold_rows(
+        self, conn: Connection, subject: UUID, together: list[UUID], others: list[UUID]
+    ) -> None:
+        """Hold all that is deleted or changed before any of it is, as every other does: nobody waits in a circle."""
+        for tier in PLAIN if len(together) > 1 else ():
+            # Before the rows, as whoever reads them for names: a name goes with the last memory that has it, and what
+            # one memory names is struck in one order, but not what several do. One alone need not wait for readers.
+            await conn.execute(one("hold_names", tier), f"{subject}{tier.value}")
+        for tier in PLAIN:
+            await conn.execute(text_for("hold_rows", tier), [*together, *others], together)
 
     async def _erase_plain(
         self,

@@ -209,6 +209,15 @@ SELECT (SELECT count(*) FROM convenience.posting_fresh WHERE seq = ANY ($1::bigi
             WHERE posting.term = wanted.term AND posting.last_seq >= wanted.seq
               AND memory.posting_place(posting.codes, wanted.seq) > 0));
 
+-- name: hold_rows
+-- role: lares_app
+-- database: lares
+-- All that an erasure deletes or changes, in the one order in which memories are held: also what one of them replaced.
+SELECT FROM convenience.memory
+WHERE id = ANY ($1::uuid[]) OR superseded_by = ANY ($2::uuid[])
+ORDER BY id
+FOR UPDATE;
+
 -- name: delete_memories
 -- role: lares_app
 -- database: lares
@@ -217,7 +226,12 @@ DELETE FROM convenience.memory WHERE id = ANY ($1::uuid[]) RETURNING id;
 -- name: delete_sacred_memories
 -- role: lares_app
 -- database: lares_sacred
-DELETE FROM sacred.memory WHERE id = ANY ($1::uuid[]) RETURNING id, embedding_sealed IS NOT NULL AS embedded;
+WITH held AS (
+    SELECT id FROM sacred.memory WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE
+)
+DELETE FROM sacred.memory AS entry USING held
+WHERE entry.id = held.id
+RETURNING entry.id, entry.embedding_sealed IS NOT NULL AS embedded;
 
 -- name: wake_sources
 -- role: lares_app
@@ -235,14 +249,20 @@ DELETE FROM memory.outbox WHERE payload ->> 'memory_id' = ANY ($1::text[]);
 -- name: blank_keys_of
 -- role: svc_memory
 -- database: lares
-UPDATE memory.remember_key SET request_hash = NULL
-WHERE memory_id = ANY ($1::uuid[]) AND request_hash IS NOT NULL;
+WITH held AS (
+    SELECT subject_id, key_hash FROM memory.remember_key
+    WHERE memory_id = ANY ($1::uuid[]) AND request_hash IS NOT NULL
+    ORDER BY subject_id, key_hash
+    FOR UPDATE
+)
+UPDATE memory.remember_key AS known SET request_hash = NULL FROM held
+WHERE known.subject_id = held.subject_id AND known.key_hash = held.key_hash;
 
 -- name: bury_all
 -- role: svc_memory
 -- database: lares
 INSERT INTO memory.tombstone (memory_id, subject_id, tier)
-SELECT id, $1, $3 FROM unnest($2::uuid[]) AS gone (id)
+SELECT id, $1, $3 FROM unnest($2::uuid[]) AS gone (id) ORDER BY id
 ON CONFLICT (memory_id) DO NOTHING;
 
 -- name: get_tombstones
@@ -260,8 +280,10 @@ LIMIT 10000;
 SELECT nspname AS place, relname AS name,
        format('SELECT count(*) FROM %I.%I WHERE %s', nspname, relname,
               string_agg(format('%I = ANY ($1::uuid[])', attname), ' OR ' ORDER BY attname)) AS counting,
-       format('DELETE FROM %I.%I WHERE %s', nspname, relname,
-              string_agg(format('%I = ANY ($1::uuid[])', attname), ' OR ' ORDER BY attname)) AS deleting
+       -- For the books alone, in the order of their keys, which are their first columns: so workers take them, too.
+       format('DELETE FROM %1$I.%2$I WHERE memory_id IN'
+              || ' (SELECT memory_id FROM %1$I.%2$I AS note WHERE memory_id = ANY ($1::uuid[]) ORDER BY note FOR UPDATE)',
+              nspname, relname) AS deleting
 FROM pg_catalog.pg_attribute
 JOIN pg_catalog.pg_class ON pg_class.oid = attrelid AND relkind = 'r'
 JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
@@ -387,19 +409,26 @@ FROM ended WHERE forget_report.id = ended.id;
 -- name: note_synced
 -- role: svc_memory
 -- database: lares
-INSERT INTO memory.synced (memory_id, subject_id, round) SELECT unnest($1::uuid[]), $2, $3
+INSERT INTO memory.synced (memory_id, subject_id, round)
+SELECT id, $2, $3 FROM unnest($1::uuid[]) AS read (id) ORDER BY id
 ON CONFLICT (memory_id) DO UPDATE SET round = excluded.round, stale = false
 WHERE memory.synced.subject_id = excluded.subject_id;
 
 -- name: drop_synced
 -- role: svc_memory
 -- database: lares
-DELETE FROM memory.synced WHERE memory_id = ANY ($1::uuid[]);
+WITH held AS (
+    SELECT memory_id FROM memory.synced WHERE memory_id = ANY ($1::uuid[]) ORDER BY memory_id FOR UPDATE
+)
+DELETE FROM memory.synced USING held WHERE synced.memory_id = held.memory_id;
 
 -- name: drop_synced_before
 -- role: svc_memory
 -- database: lares
-DELETE FROM memory.synced WHERE subject_id = $1 AND round <> $2;
+WITH held AS (
+    SELECT memory_id FROM memory.synced WHERE subject_id = $1 AND round <> $2 ORDER BY memory_id FOR UPDATE
+)
+DELETE FROM memory.synced USING held WHERE synced.memory_id = held.memory_id;
 
 -- name: list_stale
 -- role: svc_memory

@@ -130,11 +130,13 @@ class Extraction:
             else:
                 await self._store.clear(conn, tier, memory_ids)
             await conn.execute("SET LOCAL ROLE NONE")
-            await self._books.finish(conn, RULES_STAGE, tier, memory_ids)
-            await PLAIN.tally(conn, texts_read=len(texts), facts_read=facts)
             if model is not None:
+                # Before the other stage is struck: a walk takes a memory's notes in this order.
                 ids = [text.memory_id for text in texts]
                 await self._books.queue(conn, MODEL_STAGE, subject, tier, ids)
+            await self._books.finish(conn, RULES_STAGE, tier, memory_ids)
+            # Last, since everybody counts here: whoever holds a number waits for nothing any more.
+            await PLAIN.tally(conn, texts_read=len(texts), facts_read=facts)
 
     async def _read(
         self,
@@ -234,8 +236,9 @@ class Extraction:
             await conn.execute("SET LOCAL ROLE NONE")
             if found:
                 ids = [memory_id for memory_id, _ in found]
-                await self._books.queue(conn, RULES_STAGE, walk.subject_id, walk.tier, ids)
-                if model is not None:
+                if model is None:
+                    await self._books.queue(conn, RULES_STAGE, walk.subject_id, walk.tier, ids)
+                else:
                     # Also what a model was asked about before: it was another one, or an older task.
                     await self._books.queue_again(conn, walk.subject_id, walk.tier, ids)
             after = found[-1][1] if found else walk.after_seq

@@ -4,7 +4,8 @@
 -- name: claim_extractions
 -- role: svc_memory
 -- database: lares
--- A claim is a lease: whoever crashes with it lets it fall due again, later each time.
+-- Whoever waits for several notes takes them in the order of (memory_id, stage), here and in the triggers: nobody then
+-- waits in a circle. A claim waits for none. It is a lease: whoever crashes with it lets it fall due again, later each time.
 UPDATE memory.pending_extraction AS pending
 SET tries = pending.tries + 1,
     due_at = now() + least(15 * power(2, least(pending.tries, 12)), 3600) * interval '1 second'
@@ -24,28 +25,48 @@ SELECT memory_id FROM memory.pending_extraction WHERE stage = $1 AND tier = $2 A
 -- name: finish_extractions
 -- role: svc_memory
 -- database: lares
-DELETE FROM memory.pending_extraction WHERE stage = $1 AND tier = $2 AND memory_id = ANY ($3::uuid[]);
+WITH held AS (
+    SELECT memory_id FROM memory.pending_extraction
+    WHERE stage = $1 AND tier = $2 AND memory_id = ANY ($3::uuid[])
+    ORDER BY memory_id
+    FOR UPDATE
+)
+DELETE FROM memory.pending_extraction AS pending USING held
+WHERE pending.memory_id = held.memory_id AND pending.stage = $1;
 
 -- name: defer_extractions
 -- role: svc_memory
 -- database: lares
-UPDATE memory.pending_extraction
+-- Whoever holds a note is striking it or renewing it: there is nothing to put off.
+WITH held AS (
+    SELECT memory_id FROM memory.pending_extraction
+    WHERE stage = $1 AND memory_id = ANY ($2::uuid[])
+    ORDER BY memory_id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE memory.pending_extraction AS pending
 SET tries = greatest(tries - 1, 0), due_at = now() + $3 * interval '1 second'
-WHERE stage = $1 AND memory_id = ANY ($2::uuid[]);
+FROM held
+WHERE pending.memory_id = held.memory_id AND pending.stage = $1;
 
 -- name: queue_extractions
 -- role: svc_memory
 -- database: lares
+-- A note that is there stays as it is, but is held: whoever takes more of the same memories later comes by it first.
 INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier, due_at)
-SELECT memory_id, $1, $2, $3, now() FROM unnest($4::uuid[]) AS memory_id
-ON CONFLICT (memory_id, stage) DO NOTHING;
+SELECT memory_id, $1, $2, $3, now() FROM unnest($4::uuid[]) AS memory_id ORDER BY memory_id
+ON CONFLICT (memory_id, stage) DO UPDATE SET tier = excluded.tier WHERE false;
 
--- name: queue_model_again
+-- name: queue_both_again
 -- role: svc_memory
 -- database: lares
+-- Both stages in one go, which is in one order. What waits for the rules already stays as it is.
 INSERT INTO memory.pending_extraction (memory_id, stage, subject_id, tier, due_at)
-SELECT memory_id, 'model', $1, $2, now() FROM unnest($3::uuid[]) AS memory_id
-ON CONFLICT (memory_id, stage) DO UPDATE SET tier = excluded.tier, tries = 0, due_at = now();
+SELECT memory_id, stage, $1, $2, now()
+FROM unnest($3::uuid[]) AS memory_id CROSS JOIN unnest(ARRAY['model', 'rules']) AS stage
+ORDER BY memory_id, stage
+ON CONFLICT (memory_id, stage) DO UPDATE SET tier = excluded.tier, tries = 0, due_at = now()
+WHERE excluded.stage = 'model';
 
 -- name: settle_extraction
 -- role: svc_memory
@@ -70,6 +91,7 @@ SELECT count(*) FROM (SELECT FROM memory.pending_extraction WHERE stage = 'rules
 -- Every person's memories are to be read once by each version of the extractors; those of a new person are new anyway.
 INSERT INTO memory.extraction_walk (subject_id, tier, version)
 SELECT subject_id, tier, $1 FROM memory.subject CROSS JOIN unnest(ARRAY['convenience', 'sensitive']) AS tier
+ORDER BY subject_id, tier
 ON CONFLICT (subject_id, tier) DO UPDATE SET version = excluded.version, after_seq = 0, done = false
 WHERE extraction_walk.version <> excluded.version;
 
@@ -101,12 +123,16 @@ SELECT pg_advisory_xact_lock(25, hashtext($1));
 -- name: texts_to_read
 -- role: lares_app
 -- database: lares
--- Held against an edit until the facts are written. A summary restates what was read from its sources.
-SELECT id, subject_id, namespace, text, speaker, revision, occurred_at, created_at, updated_at, valid_from
-FROM convenience.memory
-WHERE id = ANY ($1::uuid[]) AND source_kind <> 'lares.summary'
-ORDER BY created_at, id
-FOR NO KEY UPDATE;
+-- Held against an edit until the facts are written, in the one order in which memories are held. A summary restates
+-- what was read from its sources.
+WITH held AS (
+    SELECT id, subject_id, namespace, text, speaker, revision, occurred_at, created_at, updated_at, valid_from
+    FROM convenience.memory
+    WHERE id = ANY ($1::uuid[]) AND source_kind <> 'lares.summary'
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+SELECT * FROM held ORDER BY created_at, id;
 
 -- name: text_to_ask_about
 -- role: lares_app
@@ -190,6 +216,8 @@ INSERT INTO convenience.mention
 SELECT memory_id, entity_id, alias_key, $1, $2, role, uses, span_from, span_to, revision
 FROM unnest($3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::integer[], $9::integer[], $10::integer[])
     AS new (memory_id, revision, entity_id, alias_key, role, uses, span_from, span_to)
+-- A name is held in this order, too, by whoever strikes it.
+ORDER BY entity_id, alias_key
 ON CONFLICT (memory_id, entity_id, alias_key) DO UPDATE
 SET role = excluded.role, uses = excluded.uses, span_from = excluded.span_from, span_to = excluded.span_to,
     revision = excluded.revision;

@@ -100,8 +100,8 @@ class Books:
     async def queue_again(
         self, conn: Connection, subject: UUID, tier: Tier, memory_ids: Sequence[UUID]
     ) -> None:
-        """Note that a model is to be asked about these, also where one was asked before."""
-        await conn.execute(self._text("queue_model_again"), subject, tier.value, list(memory_ids))
+        """Note that the rules are to read these and a model is to be asked about them, also where one was asked before."""
+        await conn.execute(self._text("queue_both_again"), subject, tier.value, list(memory_ids))
 
     async def settle(self, conn: Connection, due: Due) -> None:
         """Note that a model was asked about this text; it is not asked again until the text changes."""

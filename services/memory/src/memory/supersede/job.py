@@ -129,6 +129,8 @@ class Supersession:
         return few[-1][0], ()
 
     async def _move(self, conn: Connection, moves: Sequence[Set | Clear]) -> None:
+        news = [move.new_id for move in moves if isinstance(move, Set)]
+        await store.hold_rows(conn, [*(move.old_id for move in moves), *news])
         entries = await self._surroundings.entries(conn, [move.old_id for move in moves])
         for move in moves:
             old = entries.get(move.old_id)

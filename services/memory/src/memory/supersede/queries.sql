@@ -6,6 +6,12 @@
 -- One at a time decides what of a person's memories replaced what; let go when the transaction ends.
 SELECT pg_advisory_xact_lock(21, hashtext($1));
 
+-- name: hold_rows
+-- role: lares_app
+-- database: lares
+-- Before their marks, and in the one order in which memories are held: whoever forgets several of them does the same.
+SELECT FROM convenience.memory WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
 -- name: vectors_of
 -- role: lares_app
 -- database: lares

@@ -12,6 +12,7 @@ from uuid import UUID
 from contracts.tiers import Tier
 from kit import sql
 
+from memory.facts.sqltext import PLAIN_TIERS
 from memory.index.vectors import numbers
 from memory.supersede.plan import Mark
 
@@ -39,6 +40,12 @@ def text_of(name: str, tier: Tier = Tier.CONVENIENCE) -> str:
 async def hold_person(conn: Connection, subject: UUID) -> None:
     """Be the only one who decides about this person's memories until the transaction ends."""
     await conn.execute(text_of("hold_person"), str(subject))
+
+
+async def hold_rows(conn: Connection, memory_ids: Sequence[UUID]) -> None:
+    """Hold those of the memories that are in a plain tier until the transaction ends."""
+    for tier in PLAIN_TIERS:
+        await conn.execute(text_of("hold_rows", tier), list(memory_ids))
 
 
 async def vectors_of(

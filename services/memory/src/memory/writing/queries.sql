@@ -24,6 +24,7 @@ INSERT INTO convenience.memory_vector (memory_id, subject_id, namespace, model, 
 SELECT held.id, held.subject_id, held.namespace, $4, held.revision, given.embedding::halfvec
 FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS given (id, revision, embedding)
 JOIN held ON held.id = given.id AND held.revision = given.revision
+ORDER BY held.id
 ON CONFLICT (memory_id, model) DO UPDATE
 SET revision = excluded.revision, embedding = excluded.embedding, namespace = excluded.namespace
 RETURNING memory_id;
@@ -59,6 +60,7 @@ INSERT INTO convenience.memory_claim (memory_id, subject_id, namespace, revision
 SELECT entry.id, entry.subject_id, entry.namespace, entry.revision, given.claim
 FROM unnest($1::uuid[], $2::uuid[]) AS given (id, claim)
 JOIN convenience.memory AS entry ON entry.id = given.id
+ORDER BY entry.id
 ON CONFLICT (memory_id) DO UPDATE
 SET namespace = excluded.namespace, revision = excluded.revision, claim = excluded.claim;
 
@@ -262,62 +264,91 @@ RETURNING memory_id, subject_id, tier, pending.tries > 2 AS doubtful;
 -- role: svc_memory
 -- database: lares
 -- Ticks off exactly these texts, and notes what follows in the same step.
-WITH done AS (
+WITH held AS (
+    SELECT memory_id FROM memory.pending_embedding WHERE memory_id = ANY ($1::uuid[]) ORDER BY memory_id FOR UPDATE
+), done AS (
     DELETE FROM memory.pending_embedding AS pending
-    USING unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, revision, written_at)
-    WHERE pending.memory_id = given.id AND pending.revision <= given.revision
+    USING held, unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS given (id, revision, written_at)
+    WHERE pending.memory_id = held.memory_id AND given.id = held.memory_id AND pending.revision <= given.revision
     RETURNING pending.memory_id, pending.subject_id, pending.tier, given.written_at
 )
 INSERT INTO memory.pending_relation (memory_id, subject_id, tier, written_at)
-SELECT memory_id, subject_id, tier, written_at FROM done
+SELECT memory_id, subject_id, tier, written_at FROM done ORDER BY memory_id
 ON CONFLICT (memory_id) DO UPDATE SET tier = excluded.tier, tries = 0, due_at = now(), leased_until = NULL;
 
 -- name: finish_embedded_sacred
 -- role: svc_memory
 -- database: lares_sacred
+WITH held AS (
+    SELECT memory_id FROM sacred.pending_embedding WHERE memory_id = ANY ($1::uuid[]) ORDER BY memory_id FOR UPDATE
+)
 DELETE FROM sacred.pending_embedding AS pending
-USING unnest($1::uuid[], $2::bigint[]) AS given (id, revision)
-WHERE pending.memory_id = given.id AND pending.revision <= given.revision;
+USING held, unnest($1::uuid[], $2::bigint[]) AS given (id, revision)
+WHERE pending.memory_id = held.memory_id AND given.id = held.memory_id AND pending.revision <= given.revision;
 
 -- name: drop_gone
 -- role: svc_memory
 -- database: lares
 -- Only what is leased: a note that was renewed a moment ago is about another text, or another tier.
-DELETE FROM memory.pending_embedding WHERE memory_id = ANY ($1::uuid[]) AND tier = $2 AND leased_until IS NOT NULL;
+WITH held AS (
+    SELECT memory_id FROM memory.pending_embedding
+    WHERE memory_id = ANY ($1::uuid[]) AND tier = $2 AND leased_until IS NOT NULL
+    ORDER BY memory_id
+    FOR UPDATE
+)
+DELETE FROM memory.pending_embedding AS pending USING held WHERE pending.memory_id = held.memory_id;
 
 -- name: defer_embeddings
 -- role: svc_memory
 -- database: lares
--- What they need is away: the try does not count.
-UPDATE memory.pending_embedding
+-- What they need is away: the try does not count. Whoever holds a note is striking it or renewing it, here and below.
+WITH held AS (
+    SELECT memory_id FROM memory.pending_embedding
+    WHERE memory_id = ANY ($1::uuid[]) AND leased_until IS NOT NULL
+    ORDER BY memory_id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE memory.pending_embedding AS pending
 SET tries = greatest(tries - 1, 0), due_at = now() + $2 * interval '1 second', leased_until = NULL
-WHERE memory_id = ANY ($1::uuid[]) AND leased_until IS NOT NULL;
+FROM held
+WHERE pending.memory_id = held.memory_id;
 
 -- name: set_aside_embeddings
 -- role: svc_memory
 -- database: lares
 -- The model does not take these texts: they are tried again, ever later, and are in nobody's way meanwhile.
-UPDATE memory.pending_embedding SET leased_until = NULL WHERE memory_id = ANY ($1::uuid[]);
+WITH held AS (
+    SELECT memory_id FROM memory.pending_embedding
+    WHERE memory_id = ANY ($1::uuid[])
+    ORDER BY memory_id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE memory.pending_embedding AS pending SET leased_until = NULL FROM held WHERE pending.memory_id = held.memory_id;
 
 -- name: relate_unembedded
 -- role: svc_memory
 -- database: lares
 -- What needs no vector does not wait for one; once, since it is noted again when the vector is there.
-WITH waiting AS (
+WITH held AS (
+    SELECT memory_id FROM memory.pending_embedding
+    WHERE memory_id = ANY ($1::uuid[]) AND NOT related
+    ORDER BY memory_id
+    FOR UPDATE SKIP LOCKED
+), waiting AS (
     UPDATE memory.pending_embedding AS pending SET related = true
-    FROM unnest($1::uuid[], $2::timestamptz[]) AS given (id, written_at)
-    WHERE pending.memory_id = given.id AND NOT pending.related
+    FROM held, unnest($1::uuid[], $2::timestamptz[]) AS given (id, written_at)
+    WHERE pending.memory_id = held.memory_id AND given.id = held.memory_id
     RETURNING pending.memory_id, pending.subject_id, pending.tier, given.written_at
 )
 INSERT INTO memory.pending_relation (memory_id, subject_id, tier, written_at)
-SELECT memory_id, subject_id, tier, written_at FROM waiting
+SELECT memory_id, subject_id, tier, written_at FROM waiting ORDER BY memory_id
 ON CONFLICT (memory_id) DO NOTHING;
 
 -- name: put_pendings
 -- role: svc_memory
 -- database: lares
 INSERT INTO memory.pending_embedding (memory_id, subject_id, tier, revision)
-SELECT id, $2, $3, revision FROM unnest($1::uuid[], $4::bigint[]) AS given (id, revision)
+SELECT id, $2, $3, revision FROM unnest($1::uuid[], $4::bigint[]) AS given (id, revision) ORDER BY id
 ON CONFLICT (memory_id) DO NOTHING;
 
 -- name: pending_among
@@ -356,12 +387,21 @@ RETURNING memory_id, subject_id, tier, written_at;
 -- name: finish_relations
 -- role: svc_memory
 -- database: lares
-DELETE FROM memory.pending_relation WHERE memory_id = ANY ($1::uuid[]) AND leased_until IS NOT NULL;
+WITH held AS (
+    SELECT memory_id FROM memory.pending_relation
+    WHERE memory_id = ANY ($1::uuid[]) AND leased_until IS NOT NULL
+    ORDER BY memory_id
+    FOR UPDATE
+)
+DELETE FROM memory.pending_relation AS pending USING held WHERE pending.memory_id = held.memory_id;
 
 -- name: release_relations
 -- role: svc_memory
 -- database: lares
-UPDATE memory.pending_relation SET leased_until = NULL WHERE memory_id = ANY ($1::uuid[]);
+WITH held AS (
+    SELECT memory_id FROM memory.pending_relation WHERE memory_id = ANY ($1::uuid[]) ORDER BY memory_id FOR UPDATE
+)
+UPDATE memory.pending_relation AS pending SET leased_until = NULL FROM held WHERE pending.memory_id = held.memory_id;
 
 -- name: waits_behind
 -- role: svc_memory
