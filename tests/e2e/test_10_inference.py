@@ -67,7 +67,7 @@ def by_the_node(stack: Any, gpu_node: GpuNode) -> Iterator[None]:
     before = file.read_text()
     book = yaml.safe_load(before)
     model = book["models"]["lares-small"]
-    del model["backend"]
+    model.pop("backend", None)
     model["routes"] = [{"gpu": "tiny-b"}, {"backend": "local-llm"}]
     # Written where it is: another file in its place would not be the one that is mounted.
     file.write_text(yaml.safe_dump(book, sort_keys=False))
@@ -223,7 +223,7 @@ def test_a_pin_holds_and_is_undone_and_a_ban_is_obeyed(
     refused = chat(stack, "tiny-c")
     assert refused.status >= 400
     assert refused.content["error"]["code"].startswith("inference.")
-    assert not running(gpu_node, "tiny-c")
+    until(lambda: not running(gpu_node, "tiny-c"), 30, "it is banned and runs")
     press(page, "Allow tiny-c")
     expect(row.get_by_text("banned", exact=True)).to_have_count(0)
     assert chat(stack, "tiny-c").status == 200
@@ -276,8 +276,12 @@ def test_the_brake_stops_the_cards_and_lets_them_go_on(
 
 def test_the_keyboard_alone_gives_an_order(page: Any, gpu_node: GpuNode) -> None:
     page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.keyboard.press("Control+k")
+    palette = page.get_by_role("dialog", name="Command palette")
+    expect(palette.get_by_role("combobox")).to_be_focused()
     page.keyboard.type("go models")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("Go to Models")
     page.keyboard.press("Enter")
     expect(page.get_by_text("forge: up")).to_be_visible(timeout=20_000)
     button = page.get_by_role("button", name="Pin tiny-b", exact=True)

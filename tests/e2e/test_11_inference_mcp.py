@@ -110,7 +110,7 @@ def test_a_token_that_may_only_look_is_not_shown_how_to_order(
     secret = token(keeper, "A gauge", "See what the GPU cards do")
     shown = over_mcp(stack, secret, names)
     assert shown & TOOLS == {"inference_status"}
-    with pytest.raises(Exception, match="load_model"):
+    with pytest.raises(Exception, match="error response"):
         over_mcp(stack, secret, call("load_model", model="tiny-c"))
     assert not running(gpu_node, "tiny-c")
 

@@ -45,6 +45,8 @@ class Call:
     # Whether that way may have begun to work on it, and whether an answer's first byte came.
     sent: bool = False
     answered: bool = False
+    # All of the answer was handed on: a client that goes then has not gone before its end.
+    complete: bool = False
     falls: int = 0
     # What it cost, in millionths of the currency, and what that changes in budgets.
     cost_micros: int = 0

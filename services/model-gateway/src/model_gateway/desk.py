@@ -127,6 +127,7 @@ class Desk:
                             waited = time.perf_counter() - began
                             self.numbers.first_token.labels(way.model).observe(waited)
                         await sink.send(piece)
+                    call.complete = True
                 finally:
                     await events.aclose()
 
@@ -182,7 +183,7 @@ class Desk:
             outcome = error.code
             raise
         except asyncio.CancelledError:
-            outcome = "client_gone"
+            outcome = "ok" if call.complete else "client_gone"
             raise
         finally:
             seconds = time.perf_counter() - began

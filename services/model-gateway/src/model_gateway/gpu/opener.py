@@ -164,8 +164,8 @@ class Gpu:
                 place.cut_by(answer.close)
                 try:
                     yield HttpAnswer(answer, first)
+                    outcome = "ok"  # all of it was handed on; many clients go before the connection's own end
                     await _rest(answer)
-                    outcome = "ok"
                 finally:
                     place.cut_by(None)
                     answer.close()
@@ -173,7 +173,7 @@ class Gpu:
             outcome = "preempted"
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            outcome = "cancelled"
+            outcome = "ok" if outcome == "ok" else "cancelled"
             raise
         except NotSent:
             outcome = "lost"
@@ -289,7 +289,7 @@ def _broken_off(place: Place, granted: Granted) -> KitError:
 
 async def _rest(answer: aiohttp.ClientResponse) -> None:
     """Read an answer to its very end, so that its connection can be used again; a server that goes on is cut off."""
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(REST_SECONDS):
             while await answer.content.readany():
                 pass
