@@ -219,12 +219,14 @@ def test_a_pin_holds_and_is_undone_and_a_ban_is_obeyed(
     page.get_by_role("region", name="News").get_by_role("button", name="Undo").first.click()
     expect(row.get_by_text("pinned", exact=True)).to_have_count(0)
     press(page, "Ban tiny-c")
-    expect(row.get_by_text("banned", exact=True)).to_be_visible()
-    refused = chat(stack, "tiny-c")
-    assert refused.status >= 400
-    assert refused.content["error"]["code"].startswith("inference.")
-    until(lambda: not running(gpu_node, "tiny-c"), 30, "it is banned and runs")
-    press(page, "Allow tiny-c")
+    try:
+        expect(row.get_by_text("banned", exact=True)).to_be_visible()
+        refused = chat(stack, "tiny-c")
+        assert refused.status >= 400
+        assert refused.content["error"]["code"].startswith("inference.")
+        until(lambda: not running(gpu_node, "tiny-c"), 30, "it is banned and runs")
+    finally:
+        press(page, "Allow tiny-c")
     expect(row.get_by_text("banned", exact=True)).to_have_count(0)
     assert chat(stack, "tiny-c").status == 200
 

@@ -99,7 +99,12 @@ def test_a_token_for_the_cards_looks_loads_and_unloads(
     assert [node["name"] for node in seen["nodes"]] == ["forge"]
     assert "tiny-c" in {model["model"] for model in seen["models"]}
     over_mcp(stack, secret, call("load_model", model="tiny-c"))
-    until(lambda: len(running(gpu_node, "tiny-c")) == 1, 60, "nothing was started")
+    until(
+        lambda: len(running(gpu_node, "tiny-c")) == 1,
+        60,
+        "nothing was started",
+        lambda: over_mcp(stack, secret, call("inference_status")),
+    )
     over_mcp(stack, secret, call("unload_model", model="tiny-c"))
     until(lambda: not running(gpu_node, "tiny-c"), 60, "it runs still")
 
