@@ -9,6 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from tests.integration.memory.writing.conftest import hurried
+
 pytestmark = pytest.mark.integration
 
 SAID = [
@@ -50,12 +52,8 @@ SELECT entity.name, entity.kind, count(mention.memory_id), sum(mention.uses)
 FROM convenience.entity JOIN convenience.mention ON mention.entity_id = entity.id
 WHERE entity.subject_id = $1 GROUP BY entity.id ORDER BY 1, 2, 3
 """
-FREED = tuple(
-    # The session of a worker that was killed may still be at it: in the order in which it holds notes.
-    f"UPDATE {book} SET due_at = now(), leased_until = NULL WHERE memory_id IN"
-    f" (SELECT memory_id FROM {book} ORDER BY memory_id FOR UPDATE)"
-    for book in ("memory.pending_embedding", "memory.pending_relation")
-)
+# The session of a worker that was killed may still be at them.
+FREED = tuple(hurried(book) for book in ("memory.pending_embedding", "memory.pending_relation"))
 
 
 async def write(api: Any, who: Any) -> None:
