@@ -22,6 +22,13 @@ def as_said(text: str) -> re.Pattern[str]:
     return re.compile(rf"^\s*{re.escape(text.rstrip('.'))}\.?\s*$", re.IGNORECASE)
 
 
+def source(turn: Locator, text: str) -> Locator:
+    """Return the memory with `text` that a turn rests on. The answer itself may hold lists of its own."""
+    return (
+        turn.get_by_role("list", name="Sources").get_by_role("listitem").filter(has_text=text).first
+    )
+
+
 class Person:
     """Somebody with a browser context of their own."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.person import ANSWER_MS, Person, as_said
+from tests.e2e.person import ANSWER_MS, Person, as_said, source
 
 WATCH_WORDS = """() => {
   window.lengths = new Set();
@@ -93,10 +93,10 @@ def test_a_fact_is_remembered_and_named_as_the_source_in_a_new_conversation(
     told = owner.ask("Remember that my dog is called Rex", new=True)
     expect(told).to_contain_text("Rex")
     turn = owner.ask("What is my dog's name?", new=True)
-    source = turn.get_by_role("listitem").filter(has_text="Rex").first
-    expect(source).to_be_visible()
-    expect(source).to_contain_text(re.compile(r"match \d+ %"))
-    expect(source).to_contain_text("Convenience")
+    shown = source(turn, "Rex")
+    expect(shown).to_be_visible()
+    expect(shown).to_contain_text(re.compile(r"match \d+ %"))
+    expect(shown).to_contain_text("Convenience")
     expect(page.get_by_role("complementary", name="Conversations")).to_contain_text(
         "What is my dog's name?"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.e2e.person import Person
+from tests.e2e.person import Person, source
 
 BACK_MS = 90_000
 
@@ -41,7 +41,7 @@ def test_a_memory_outlives_the_containers_and_the_page_comes_back_by_itself(
     page.reload()
     expect(page.get_by_text("Rex").first).to_be_visible()
     turn = owner.ask("What is my dog's name?", new=True)
-    expect(turn.get_by_role("listitem").filter(has_text="Rex").first).to_be_visible()
+    expect(source(turn, "Rex")).to_be_visible()
 
 
 def test_a_part_that_is_away_is_named_with_what_to_do_and_the_rest_works(
