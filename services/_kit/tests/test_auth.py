@@ -15,14 +15,7 @@ from contracts.identity import AUDIENCE, ISSUER, Caller
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from fastapi import APIRouter, Depends
 from kit import client as kit_client
-from kit.auth import (
-    CACHE_MAX,
-    SIGNED_HEADER,
-    CallerInvalid,
-    CallerVerifier,
-    caller,
-    require_scope,
-)
+from kit.auth import CACHE_MAX, CallerInvalid, CallerVerifier, caller, require_scope
 from kit.clock import FakeClock
 from kit.http import create_app
 from kit.settings import HttpSettings
@@ -161,12 +154,6 @@ def test_a_role_that_may_migrate_cannot_be_claimed(
         caller_factory.verifier(clock).verify(sign(caller_factory, told))
 
 
-def test_what_the_signer_writes_has_the_one_header_that_is_believed(
-    caller_factory: CallerFactory,
-) -> None:
-    assert caller_factory().token.split(".")[0] == SIGNED_HEADER
-
-
 def test_a_token_whose_signature_is_cut_or_goes_on_is_refused(
     caller_factory: CallerFactory, clock: FakeClock
 ) -> None:
@@ -185,7 +172,7 @@ def test_a_token_whose_signature_is_cut_or_goes_on_is_refused(
 
 @pytest.mark.parametrize("pem", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
 def test_a_key_of_another_kind_is_refused_when_the_service_starts(pem: str) -> None:
-    with pytest.raises(ValueError, match="not a"):
+    with pytest.raises(ValueError, match="PEM|DER|key"):
         CallerVerifier(pem)
 
 
