@@ -86,6 +86,25 @@ def test_what_is_no_sound_is_refused(data: bytes) -> None:
         decode(data, 10)
 
 
+def test_what_comes_after_a_broken_stretch_is_heard_too() -> None:
+    import av
+
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp3") as container:
+        stream = container.add_stream("mp3", rate=RATE, layout="mono")
+        resampler = av.AudioResampler(stream.codec_context.format.name, "mono", RATE)
+        tone = (np.sin(np.arange(RATE * 4) / 6) * 8000).astype("<i2").reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(tone, "s16", "mono")
+        frame.rate = RATE
+        for resampled in resampler.resample(frame):
+            container.mux(stream.encode(resampled))
+        container.mux(stream.encode(None))
+    broken = bytearray(out.getvalue())
+    middle = len(broken) // 2
+    broken[middle : middle + 600] = bytes(range(200)) * 3
+    assert 3.0 < decode(broken, 10).size / RATE < 4.2
+
+
 def test_a_small_file_that_unpacks_to_hours_is_refused_while_it_is_unpacked() -> None:
     import av
 

@@ -41,17 +41,16 @@ def _pieces(data: bytes | bytearray) -> Iterator[Any]:
     with av.open(io.BytesIO(data), mode="r", metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise SoundInvalid("The file holds no sound.")
-        frames = container.decode(audio=0)
-        while True:
+        for packet in container.demux(audio=0):
             try:
-                frame: Any = next(frames)
-            except StopIteration:
-                break
+                frames = packet.decode()
             except av.error.InvalidDataError:
-                # One broken frame in the middle: what comes after it may still be heard.
+                # One broken packet in the middle: what comes after it may still be heard.
                 continue
-            frame.pts = None
-            for resampled in resampler.resample(frame):
-                yield resampled.to_ndarray().reshape(-1)
+            for frame in frames:
+                sound: Any = frame
+                sound.pts = None
+                for resampled in resampler.resample(sound):
+                    yield resampled.to_ndarray().reshape(-1)
         for resampled in resampler.resample(None):
             yield resampled.to_ndarray().reshape(-1)
