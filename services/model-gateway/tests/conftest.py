@@ -75,6 +75,11 @@ class Outsider:
             await self.release.wait()
         if self.mode == "silent":
             await asyncio.sleep(30)
+        if self.mode == "dead once" and len(self.asked) == 1:
+            status, body, headers = REFUSALS["dead"]
+            return web.Response(
+                status=status, text=body, headers=headers, content_type="application/json"
+            )
         if self.mode == "drops" or (self.mode == "drops once" and len(self.asked) == 1):
             assert request.transport is not None
             request.transport.abort()
@@ -192,6 +197,11 @@ REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
         409,
         '{"error": {"code": "node.request_repeated"}}',
         {"x-lares-node-error": "node.request_repeated"},
+    ),
+    "dead": (
+        503,
+        '{"error": {"code": "node.model_not_reached"}}',
+        {"x-lares-node-error": "node.model_not_reached"},
     ),
     "redirect": (307, "", {"location": "/elsewhere"}),
 }

@@ -316,3 +316,25 @@ async def test_a_stale_grant_is_asked_for_once_more(
     first, second = (asked.request_id for asked in scheduler.asks())
     assert second == f"{first}-1"
     await eventually(lambda: scheduler.ended() == ["lost", "lost"])
+
+
+async def test_a_grant_for_a_model_that_had_just_died_is_asked_for_anew_and_answered(
+    gpu_only: Served, scheduler: Scheduler, node: Outsider
+) -> None:
+    await offered(gpu_only)
+    node.mode = "dead once"
+    assert (await ask(gpu_only)).choices[0].message.content == SAID
+    first, second = (asked.request_id for asked in scheduler.asks())
+    assert second == f"{first}-1"
+    await eventually(lambda: scheduler.ended() == ["lost", "ok"])
+
+
+async def test_a_model_that_stays_dead_is_asked_for_a_few_times_and_then_the_next_way_answers(
+    gateway: Served, scheduler: Scheduler, node: Outsider, outsider: Outsider
+) -> None:
+    await offered(gateway)
+    node.mode = "dead"
+    assert (await ask(gateway)).choices[0].message.content == SAID
+    assert (len(node.asked), len(outsider.asked)) == (5, 1)
+    await eventually(lambda: scheduler.ended() == ["lost"] * 5)
+    assert not scheduler.cancelled()

@@ -141,6 +141,26 @@ async def test_a_server_that_breaks_off_before_its_first_byte_is_named(house: Ho
         assert (reply.status, reply.headers["X-Lares-Node-Error"]) == (502, "node.model_failed")
 
 
+@pytest.mark.parametrize("size", [100, 400_000])
+async def test_a_server_that_takes_no_connection_is_told_apart_because_nothing_was_sent(
+    house: House, size: int
+) -> None:
+    async with house.agent() as node:
+        await house.ready()
+        died = house.engine.named("a")
+        assert died is not None
+        assert died.runner is not None
+        # Its process has ended, and the engine has not said so yet.
+        await died.runner.cleanup()
+        reply = await house.ask(json=None, data=b"x" * size)
+        assert (reply.status, reply.headers["X-Lares-Node-Error"]) == (
+            503,
+            "node.model_not_reached",
+        )
+        assert not house.engine.model(LLM).bodies
+        assert node.in_flight == 0
+
+
 async def test_a_server_that_breaks_off_in_the_middle_breaks_the_answer_off(house: House) -> None:
     model = house.engine.model(LLM)
     model.breaks_after, model.token_seconds = 2, 0.02

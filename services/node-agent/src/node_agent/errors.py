@@ -161,3 +161,11 @@ class ModelFailed(KitError):
     code, status = "node.model_failed", 502
     reason = "The model's server broke off before it answered."
     fix = "Ask again; if it happens again, the node's state and the agent's log say why."
+
+
+class ModelNotReached(KitError):
+    """No connection to the model's server came about, so nothing of the request was sent to it."""
+
+    code, status = "node.model_not_reached", 503
+    reason = "The model's server takes no connection: nothing was sent to it."
+    fix = "Ask the scheduler again; the node's state says in a moment what became of the model."

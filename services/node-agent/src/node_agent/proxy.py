@@ -82,6 +82,9 @@ class Proxy:
         except errors.ModelFailed:
             outcome = "failed"
             raise
+        except errors.ModelNotReached:
+            outcome = "not_sent"
+            raise
         except asyncio.CancelledError as cancelled:
             if cancelled.args != (CUT,) or request.get(BEGUN):
                 raise  # the client has gone, or has half an answer: only the end of its connection tells it
@@ -125,6 +128,10 @@ class Proxy:
             upstream = await self._session.request(
                 request.method, url, data=body, headers=headers, allow_redirects=False
             )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            # Its process ends before anybody hears of it. Each request has a connection of its own: this one never was.
+            log.warning("model.not_reached", instance=instance.id, error_type=type(error).__name__)
+            raise errors.ModelNotReached() from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if bounded is not None and bounded.exceeded:
                 raise BodyTooLarge() from None

@@ -27,16 +27,20 @@ from model_gateway.ways import Way
 
 CONNECT_SECONDS = 5.0
 GRANTS_MAX = 16
-# After a grant that could not be used at all, the scheduler is asked once more: by then it knows what the node knows.
-STALE_GRANTS_MAX = 1
+# After a grant that could not be used at all, the scheduler is asked again, after so many seconds: once where the node
+# knew better than it, for then it knows by now; longer where the model's server had just died, which nobody knew yet.
+STALE_PAUSES = (0.0,)
+NOT_REACHED_PAUSES = (0.1, 0.2, 0.4, 0.8)
 # Where there is no other way, a scheduler that starts anew is waited for.
 LAST_WAY_PATIENCE_SECONDS = 20.0
 # What follows an answer's last byte is read this long, so that its connection can be used again.
 REST_SECONDS = 0.05
 NODE_ERROR_HEADER = "x-lares-node-error"
 # With these the node says that the model has not heard of the request.
+NOT_REACHED = "node.model_not_reached"
 NOT_SENT = frozenset(
     {
+        NOT_REACHED,
         "node.fence_stale",
         "node.instance_unknown",
         "node.instance_not_ready",
@@ -81,7 +85,8 @@ class Gpu:
         Raises GpuRefused, GpuUnavailable, QueueTimeout and the kin of BackendFailed before the first byte; GpuLost,
         BackendFailed and BackendTimeout after it.
         """
-        for attempt in range(STALE_GRANTS_MAX + 1):
+        attempt = 0
+        while True:
             ask = self._ask(call, way, attempt)
             try:
                 call.waiting = "waits for a GPU"
@@ -90,10 +95,12 @@ class Gpu:
                         yield answer
                 return
             except NotSent as refused:
-                if attempt == STALE_GRANTS_MAX:
-                    raise errors.GpuUnavailable(
-                        f"The GPU node would not take the request ({refused.code})."
-                    ) from None
+                code = refused.code
+            pauses = NOT_REACHED_PAUSES if code == NOT_REACHED else STALE_PAUSES
+            if attempt >= len(pauses):
+                raise errors.GpuUnavailable(f"The GPU node would not take the request ({code}).")
+            await asyncio.sleep(pauses[attempt])
+            attempt += 1
 
     def _ask(self, call: Call, way: Way, attempt: int) -> Ask:
         if way.gpu is None:
