@@ -16,6 +16,9 @@ cards_found() {
   else echo simulated; fi
 }
 
+# Whose group may open an AMD card, by number: the names differ from system to system.
+card_groups() { stat -c %g /dev/kfd /dev/dri/renderD* 2>/dev/null | grep -vx 0 | sort -un | paste -sd, || true; }
+
 # name=default; nothing secret stands here. The first five are the token's.
 node_defaults() {
   cat <<DEFAULTS
@@ -25,6 +28,7 @@ LARES_HOUSE_ADDRESS=
 LARES_HOUSE_HTTPS_PORT=443
 LARES_HOUSE_HTTP_PORT=80
 LARES_NODE_CARDS=$(cards_found)
+LARES_NODE_CARD_GROUPS=$(card_groups)
 LARES_NODE_SIMULATED_CARDS=
 LARES_NODE_SIMULATED_USE=
 LARES_NODE_SIMULATED_FAULTS=
@@ -46,7 +50,7 @@ LARES_DOCKER_GID=$(stat -c %g "$(engine_socket)" 2>/dev/null || echo 0)
 LARES_CONFIG=$(sha256sum "$LARES_NODE_STATE/tls/node.pem" 2>/dev/null | cut -c 1-16)
 DEFAULTS
 }
-node_measured=" LARES_DOCKER_GID LARES_CONFIG "
+node_measured=" LARES_DOCKER_GID LARES_NODE_CARD_GROUPS LARES_CONFIG "
 
 node_load() {
   local name default recorded

@@ -25,7 +25,13 @@ def body(cards: list[CardReading], **model: Any) -> dict[str, Any]:
     entry = Model.model_validate({**MODEL, **model})
     told = servers.server("small", entry, address="10.87.3.2", version="dev", cache_mib=None)
     return containers.container_body(
-        LABELS, entry, told, address="10.87.3.2", cards=cards, weights_host="/srv/models/"
+        LABELS,
+        entry,
+        told,
+        address="10.87.3.2",
+        cards=cards,
+        weights_host="/srv/models/",
+        card_groups=(44, 105),
     )
 
 
@@ -64,6 +70,7 @@ def test_it_is_given_the_cards_that_the_scheduler_chose_and_no_other() -> None:
     amd = body([card("amd", 1)])
     paths = [one["PathOnHost"] for one in amd["HostConfig"]["Devices"]]
     assert paths == ["/dev/kfd", "/dev/dri/renderD129"]
+    assert amd["HostConfig"]["GroupAdd"] == ["44", "105"]
     assert "ROCR_VISIBLE_DEVICES=0" in amd["Env"]
     assert "DeviceRequests" not in amd["HostConfig"]
     assert "Devices" not in body([card("amd", 1)], devices="none")["HostConfig"]

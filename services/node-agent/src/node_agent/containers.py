@@ -102,7 +102,7 @@ def network_body(node: str, net: int, prefix: str, inside: bool) -> dict[str, An
     }
 
 
-def devices_of(model: Model, cards: Sequence[CardReading]) -> dict[str, Any]:
+def devices_of(model: Model, cards: Sequence[CardReading], groups: Sequence[int]) -> dict[str, Any]:
     """Return the part of HostConfig that gives the container its cards, and the environment that names them."""
     if model.devices == "none" or not cards:
         return {}
@@ -110,13 +110,13 @@ def devices_of(model: Model, cards: Sequence[CardReading]) -> dict[str, Any]:
         request = {"Driver": "nvidia", "DeviceIDs": [card.id for card in cards]}
         return {"DeviceRequests": [{**request, "Capabilities": [["gpu", "compute", "utility"]]}]}
     if cards[0].vendor == "amd":
-        # renderD128 is the first card's; the numbers follow the driver's order.
         nodes = ["/dev/kfd", *(f"/dev/dri/renderD{128 + card.index}" for card in cards)]
         made = [
             {"PathOnHost": node, "PathInContainer": node, "CgroupPermissions": "rw"}
             for node in nodes
         ]
-        return {"Devices": made, "GroupAdd": ["video", "render"]}
+        # By number: an image knows other names for them than the host, or none.
+        return {"Devices": made, "GroupAdd": [str(group) for group in groups]}
     return {}
 
 
@@ -128,6 +128,7 @@ def container_body(
     address: str,
     cards: Sequence[CardReading],
     weights_host: str,
+    card_groups: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return what the engine is told to create."""
     user, group = model.user.split(":")
@@ -155,7 +156,7 @@ def container_body(
         ],
         "Dns": ["127.0.0.1"],
         "Init": True,
-        **devices_of(model, cards),
+        **devices_of(model, cards, card_groups),
     }
     if model.cpus is not None:
         host["NanoCpus"] = int(model.cpus * 1e9)

@@ -205,6 +205,7 @@ class Instance:
             address=containers.address(prefix, labels.net),
             cards=cards,
             weights_host=means.weights_host,
+            card_groups=means.card_groups,
         )
         self.container_id = await means.engine.create(containers.container_name(self.id), body)
         await means.engine.start(self.container_id)

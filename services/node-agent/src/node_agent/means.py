@@ -28,6 +28,7 @@ class Means:
     own_container: str
     models_net: str
     weights_host: str
+    card_groups: tuple[int, ...] = ()  # the host's, that may open an AMD card
 
 
 class Halted(Exception):

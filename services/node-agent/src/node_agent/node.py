@@ -99,6 +99,7 @@ class Node:
             own_container=settings.own_container,
             models_net=settings.models_net,
             weights_host=settings.weights_host_path or str(settings.weights_path),
+            card_groups=settings.card_groups,
         )
 
     # What it is told.

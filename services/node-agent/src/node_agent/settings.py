@@ -67,6 +67,11 @@ class Settings(CommonSettings):
         default="auto",
         help="How cards are read: auto, nvidia, amd or simulated.",
     )
+    card_groups: tuple[int, ...] = setting(
+        "LARES_NODE_CARD_GROUPS",
+        default=(),
+        help="Numbers of the host's groups that may open an AMD card: models that run on one are given them.",
+    )
     simulated_cards: tuple[str, ...] = setting(
         "LARES_NODE_SIMULATED_CARDS",
         default=(),

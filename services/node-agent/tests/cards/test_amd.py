@@ -14,6 +14,13 @@ def test_a_card_is_read_from_what_the_kernel_shows(amd):
     assert (card.watts, card.temperature_c, card.utilisation_percent) == (21.0, 44.0, 0.0)
 
 
+def test_a_card_is_opened_by_its_own_render_node_where_another_makers_comes_first(amd, tmp_path):
+    reader = amd("amd-rx-7900-xt")
+    assert reader.look(())[0].index == 0
+    (tmp_path / "sys/class/drm/card0/device/drm/renderD129").mkdir(parents=True)
+    assert reader.look(())[0].index == 1
+
+
 def test_descriptors_of_one_client_are_counted_once(amd, machine, resident):
     reader = amd("amd-rx-7900-xt")
     machine.process(2217, CONTAINER)

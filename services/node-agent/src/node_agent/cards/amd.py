@@ -62,7 +62,7 @@ class AmdReader:
         ]
         return Seen(
             id=f"amd-{serial}" if serial else f"pci-{address}",
-            index=index,
+            index=_render_number(folder, index),
             name=f"{name} (memory shared with the processor)" if shared else name,
             vendor="amd",
             total_mib=(total or 0) // MIB,
@@ -122,6 +122,12 @@ class AmdReader:
 def _number(path: Path) -> int:
     digits = re.sub(r"\D", "", path.name)
     return int(digits) if digits else 0
+
+
+def _render_number(folder: Path, otherwise: int) -> int:
+    """Which /dev/dri/renderD is the card's, from 128 on: graphics of other makers have theirs between."""
+    told = next((_number(path) for path in sorted(folder.glob("drm/renderD*"))), 128 + otherwise)
+    return told - 128 if 128 <= told < 128 + CARDS_MAX * 8 else otherwise
 
 
 def _word(path: Path) -> str:

@@ -100,10 +100,11 @@ def record_nvidia(library: Any, readings: int, seconds: float) -> list[dict[str,
 
 _AMD_FILES = (
     "class/drm/card*/device/*", "class/drm/card*/device/hwmon/hwmon*/*", "class/kfd/kfd/topology/nodes/*/*",
+    "class/drm/card*/device/drm/renderD*/dev",
 )  # fmt: skip
 _AMD_NAMES = re.compile(
     r"vendor|device|product_name|unique_id|mem_info_\w+|gpu_busy_percent|apu_thermal_cap"
-    r"|power1_\w+|temp1_\w+|in1_\w+|name|gpu_id|properties"
+    r"|power1_\w+|temp1_\w+|in1_\w+|name|gpu_id|properties|dev"
 )
 
 
