@@ -153,7 +153,11 @@ class Outsider:
                 "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
             }
             await response.write(b"data: " + json.dumps(usage).encode() + b"\n\n")
+        if self.mode == "keeps the end":
+            await asyncio.sleep(30)
         await response.write(b"data: [DONE]\n\n")
+        if self.mode == "lingers":
+            await asyncio.sleep(30)
         return response
 
     async def embeddings(self, request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from contracts.scheduling import Ended
+from model_gateway.gpu import opener
 
 from .conftest import Outsider, Served
 from .house_of_gpus import Scheduler, eventually
@@ -42,6 +43,41 @@ async def test_a_client_that_goes_while_the_model_works_gives_its_grant_back(
         await stream.close()
     asking.cancel()
     await eventually(lambda: scheduler.ended() == ["cancelled"])
+    await eventually(node.left.is_set)
+
+
+@pytest.mark.parametrize(
+    ("mode", "last", "outcome", "said"),
+    [
+        ("lingers", b"data: [DONE]\n\n", "ok", "ok"),
+        ("keeps the end", b'"finish_reason":"stop"}]}\n\n', "client_gone", "cancelled"),
+    ],
+)
+async def test_a_client_that_goes_at_the_end_had_all_of_it_and_one_that_goes_before_it_had_not(
+    gateway: Served,
+    scheduler: Scheduler,
+    node: Outsider,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    last: bytes,
+    outcome: str,
+    said: str,
+) -> None:
+    # The connection's own end is waited for until after the client has gone.
+    monkeypatch.setattr(opener, "REST_SECONDS", 30.0)
+    await offered(gateway)
+    node.mode = mode
+    body = {"model": "talker", "messages": HELLO, "stream": True}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.url}/v1/chat/completions", json=body) as answer,
+    ):
+        await answer.content.readuntil(last)
+        answer.close()
+    await eventually(lambda: scheduler.ended() == [said])
+    labels = f'{{model="talker",outcome="{outcome}"}}'
+    await eventually(lambda: f"lares_inference_requests_total{labels}" in gateway.numbers())
+    assert gateway.numbers()[f"lares_inference_requests_total{labels}"] == 1
     await eventually(node.left.is_set)
 
 
