@@ -221,6 +221,7 @@ def test_a_pin_holds_and_is_undone_and_a_ban_is_obeyed(
     press(page, "Ban tiny-c")
     try:
         expect(row.get_by_text("banned", exact=True)).to_be_visible()
+        assert page.evaluate(ORDER, {"verb": "load", "on": "tiny-c"}) == 409
         refused = chat(stack, "tiny-c")
         assert refused.status >= 400
         assert refused.content["error"]["code"].startswith("inference.")

@@ -109,6 +109,22 @@ def test_a_token_for_the_cards_looks_loads_and_unloads(
     until(lambda: not running(gpu_node, "tiny-c"), 60, "it runs still")
 
 
+def test_what_cannot_be_loaded_is_refused_with_why_and_what_to_do(
+    keeper: Person, stack: Any, gpu_node: GpuNode
+) -> None:
+    secret = token(
+        keeper, "A mechanic", "See what the GPU cards do", "Load and unload models on them"
+    )
+    assert keeper.page.evaluate(ORDER, {"verb": "ban", "on": "tiny-c"}) == 202
+    try:
+        with pytest.raises(Exception, match=r"inference\.order_on_banned.*Lift the ban first"):
+            over_mcp(stack, secret, call("load_model", model="tiny-c"))
+    finally:
+        assert keeper.page.evaluate(ORDER, {"verb": "allow", "on": "tiny-c"}) == 202
+    with pytest.raises(Exception, match=r"inference\.never_fits"):
+        over_mcp(stack, secret, call("load_model", model="huge"))
+
+
 def test_a_token_that_may_only_look_is_not_shown_how_to_order(
     keeper: Person, stack: Any, gpu_node: GpuNode
 ) -> None:

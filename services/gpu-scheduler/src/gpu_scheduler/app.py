@@ -98,7 +98,7 @@ class Scheduler:
         )
         leases = Leases(loop, store, self._keeper, fleet, placing, clock, disabled=off)
         agents = Agents(loop, clock)
-        orders = Orders(loop, fleet, self._keeper, disabled=off)
+        orders = Orders(loop, fleet, self._keeper, clock, disabled=off)
         hands.wire(loop, gateways, leases, fleet)
         self._announcer = Announcer(bus, clock)
         resting = Resting(fleet, settings.node_idle_seconds)

@@ -148,6 +148,34 @@ class ModelBanned(KitError):
     fix = "Allow it on the Inference page, or ask another model."
 
 
+class OrderOnBanned(KitError):
+    code = "inference.order_on_banned"
+    status = 409
+    reason = "The owner has banned this model, so it is neither loaded nor pinned."
+    fix = "Lift the ban first: `Allow` on the Inference page, or the order `allow`. Then order it again."
+
+
+class OrderOnPinned(KitError):
+    code = "inference.order_on_pinned"
+    status = 409
+    reason = "The model is pinned: sent away, it would come back at once."
+    fix = "Unpin it first, or ban it; then order it again."
+
+
+class NotLoaded(KitError):
+    code = "inference.not_loaded"
+    status = 409
+    reason = "The model is on no card, so there is nothing to unload or to put to sleep."
+    fix = "Nothing to do; where each model is, the Inference page and `GET /v1/status` say."
+
+
+class CannotSleep(KitError):
+    code = "inference.cannot_sleep"
+    status = 409
+    reason = "The model's server cannot sleep."
+    fix = "Unload it instead, or set can_sleep in the node's models.yaml if its server can."
+
+
 class HolderGone(KitError):
     code = "inference.holder_gone"
     status = 409

@@ -6,10 +6,12 @@ A brake works while Postgres is away: it holds from the moment it is given, and 
 from __future__ import annotations
 
 from contracts.scheduling import Order
+from kit.clock import Clock
 
 from gpu_scheduler.core.events import Ordered
-from gpu_scheduler.errors import Disabled, NodeUnknown, NotOffered, OrderInvalid
+from gpu_scheduler.errors import Disabled, NodeUnknown, OrderInvalid
 from gpu_scheduler.fleet import Fleet
+from gpu_scheduler.judging import judge
 from gpu_scheduler.keeping import Keeper
 from gpu_scheduler.loop import Loop
 
@@ -32,20 +34,32 @@ _VERBS = {kind_and_way: verb for verb, kind_and_way in STANDING.items()}
 class Orders:
     """Takes orders from the owner."""
 
-    def __init__(self, loop: Loop, fleet: Fleet, keeper: Keeper, *, disabled: bool) -> None:
+    def __init__(
+        self, loop: Loop, fleet: Fleet, keeper: Keeper, clock: Clock, *, disabled: bool
+    ) -> None:
         self._loop = loop
+        self._clock = clock
         self._fleet = fleet
         self._keeper = keeper
         self._disabled = disabled
 
     async def take(self, order: Order) -> None:
-        """Let an order hold. Raises OrderInvalid, NotOffered, NodeUnknown, Disabled."""
+        """Let an order hold. Raises OrderInvalid, NodeUnknown, Disabled, and why it makes no sense as things are."""
         name = self._about(order)
         if self._disabled and order.verb in ("resume", "load"):
             raise Disabled()
-        await self._loop.settle(Ordered(order.verb, name, order.node))
+        node = judge(self._loop.state, order, self._clock.monotonic(), self._notes())
+        await self._loop.settle(Ordered(order.verb, name, node))
         if (standing := STANDING.get(order.verb)) is not None:
             self._keeper.order(standing[0], name, standing[1])
+
+    def _notes(self) -> dict[tuple[str, str], str]:
+        return {
+            (name, model.model): model.error
+            for name, said in self._fleet.said().items()
+            for model in said.models
+            if model.error is not None
+        }
 
     def _about(self, order: Order) -> str:
         """Return the name of what an order is about; empty when it is about everything."""
@@ -62,10 +76,6 @@ class Orders:
             raise OrderInvalid()
         if order.node is not None and order.node not in self._fleet.names():
             raise NodeUnknown()
-        known = {deployment.model for deployment in self._loop.state.deployments.values()}
-        # What is not offered any more may still be allowed or let go.
-        if order.on not in known and order.verb in ("load", "pin", "ban"):
-            raise NotOffered()
         return order.on
 
 

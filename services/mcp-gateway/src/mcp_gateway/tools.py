@@ -68,11 +68,12 @@ DESCRIPTIONS = {
     ),
     "load_model": (
         "Have a model loaded onto a card ahead of its first request. Others may have to leave for it: ask the person "
-        "first. It is loaded when there is room; look with `inference_status`."
+        "first. It is loaded when there is room; look with `inference_status`. What cannot be loaded (banned, too large, "
+        "its node away) is refused with the reason and what to do: tell the person that."
     ),
     "unload_model": (
         "Have a model leave its card when what it is answering is done; asleep (`sleep`) it comes back in about a "
-        "second. The next request loads it again."
+        "second. The next request loads it again. What is not loaded, or pinned, is refused with the reason."
     ),
 }
 TITLES = {

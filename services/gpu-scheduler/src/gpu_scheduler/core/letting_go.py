@@ -96,6 +96,11 @@ def refuse_what_cannot_be(draft: Draft) -> None:
             _judge(draft, model)
     for request in list(state.queue.get("", {}).values()):
         _judge_memory(draft, request)
+    for name, model in state.wanted:
+        node = state.nodes[name]
+        # Once: an order is no reason to try for ever, as somebody who waits is.
+        if not node.up and node.wake_tried_at is None:
+            may_wake(draft, node, f"{model} is to be loaded there")
 
 
 def _judge(draft: Draft, model: str) -> None:
@@ -161,16 +166,15 @@ def _obstacle(draft: Draft, deployment: Deployment) -> tuple[str, str, float | N
     return (NEVER_FITS, why, None) if why is not None else None
 
 
-def may_wake(draft: Draft, node: Node) -> bool:
-    """Whether a node that is off is worth waiting for. It is woken at most once per attempt."""
+def may_wake(draft: Draft, node: Node, why: str | None = None) -> bool:
+    """Whether a node that is off is worth waiting for. It is woken at most once per attempt, and never while paused."""
     policy = draft.state.policy
-    if not node.wakeable or node.draining:
+    if not node.wakeable or node.draining or draft.state.paused:
         return False
     if node.wake_tried_at is None or draft.now - node.wake_tried_at >= policy.node_wake_retry_s:
         if not any(isinstance(a, WakeNode) and a.node == node.name for a in draft.actions):
-            draft.actions.append(
-                WakeNode(node.name, f"somebody asks for what only {node.name} has")
-            )
+            why = why or f"somebody asks for what only {node.name} has"
+            draft.actions.append(WakeNode(node.name, why))
         return True
     return draft.now - node.wake_tried_at < policy.node_wake_s
 

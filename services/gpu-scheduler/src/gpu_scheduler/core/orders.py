@@ -41,6 +41,7 @@ def _load(state: State, order: Ordered) -> None:
     able.sort(key=lambda d: (not state.nodes[d.node].up, state.nodes[d.node].draining, d.node))
     if able:
         state.wanted.add(able[0].key)
+        state.nodes[able[0].node].wake_tried_at = None  # an attempt of before counts no more
     elif meant:
         state.journal.append(f"load {order.on}: no card is large enough for it")
 

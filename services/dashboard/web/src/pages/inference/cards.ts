@@ -68,8 +68,9 @@ export function offers(model: Model): Offer[] {
   const here = resident || model.phase === "asleep";
   const list: Offer[] = [];
   if (!resident) list.push({ verb: "load", name: model.phase === "asleep" ? "Wake" : "Load" });
-  if (resident && model.can_sleep) list.push({ verb: "sleep", name: "Sleep" });
-  if (here) list.push({ verb: "evict", name: "Evict" });
+  // What is pinned would come back at once: it is unpinned first.
+  if (resident && model.can_sleep && !model.pinned) list.push({ verb: "sleep", name: "Sleep" });
+  if (here && !model.pinned) list.push({ verb: "evict", name: "Evict" });
   list.push(model.pinned ? { verb: "unpin", name: "Unpin" } : { verb: "pin", name: "Pin" });
   list.push({ verb: "ban", name: "Ban" });
   return list;
