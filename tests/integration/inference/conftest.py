@@ -64,10 +64,15 @@ class Process:
                             return
                 await asyncio.sleep(0.05)
 
+    def signal(self, which: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(which)
+
     async def kill(self) -> None:
         """SIGKILL it."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
             await self._process.wait()
 
 

@@ -26,6 +26,7 @@ from orchestrator.house import House
 from orchestrator.neighbours import Memory, Models
 from orchestrator.numbers import Numbers
 from orchestrator.plan import ANSWER, FORGET, RECALL, REMEMBER, SAY
+from orchestrator.presence import Presence
 from orchestrator.routes import ROUTES
 from orchestrator.running import Registry
 from orchestrator.settings import Settings
@@ -65,11 +66,17 @@ async def lifespan(app: Any) -> AsyncGenerator[Mapping[str, Any]]:
         model_client = await stack.enter_async_context(
             ServiceClient("model-gateway", settings.model_gateway_url)
         )
-        house, sweep = build(settings, pool, memory_client, model_client, clock, numbers)
+        presence = None
+        if settings.gpu_scheduler_url:
+            scheduler = ServiceClient("gpu-scheduler", settings.gpu_scheduler_url)
+            await stack.enter_async_context(scheduler)
+            presence = Presence(scheduler, clock, numbers.present, settings.alive_seconds)
+        house, sweep = build(settings, pool, memory_client, model_client, clock, numbers, presence)
         # Readiness rests on what nothing works without. Memory, models and the bus may be away: a turn says so.
         app.state.health.register("postgres", pool.ping)
         redactor = Redactor(house.store, numbers)
-        tasks = [asyncio.create_task(sweep.run()), asyncio.create_task(redactor.run(bus))]
+        work = [sweep.run(), redactor.run(bus), *([presence.run()] if presence else [])]
+        tasks = [asyncio.create_task(part) for part in work]
         try:
             yield {"house": house}
         finally:
@@ -88,6 +95,7 @@ def build(
     model_client: ServiceClient,
     clock: Clock,
     numbers: Numbers,
+    presence: Presence | None,
 ) -> tuple[House, Sweep]:
     """Wire the use cases to their dependencies."""
     store, asked = Store(pool), ConfirmationStore(pool)
@@ -97,6 +105,7 @@ def build(
         settings.model,
         settings.answer_tokens_max,
         float(settings.first_token_seconds_max),
+        lambda: presence.agent if presence else None,
     )
     registry = Registry(
         clock,

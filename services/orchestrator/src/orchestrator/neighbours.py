@@ -1,7 +1,7 @@
 """The two services that a turn calls, behind typed methods: memory and the model gateway."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from contracts import memory as memory_contracts
 from contracts.exchange import ForgetReport
 from contracts.memory import Tier
-from contracts.names import CLASS_HEADER, TIER_HEADER
+from contracts.names import AGENT_HEADER, CLASS_HEADER, TIER_HEADER
 from kit import logs
 from kit.client import Reply, ServiceClient, Unavailable
 from kit.errors import KitError
@@ -144,8 +144,16 @@ class Usage:
 class Models:
     """The model gateway: a prompt in, pieces of text out."""
 
-    def __init__(self, client: ServiceClient, model: str, tokens_max: int, idle_s: float) -> None:
+    def __init__(
+        self,
+        client: ServiceClient,
+        model: str,
+        tokens_max: int,
+        idle_s: float,
+        agent: Callable[[], str | None],
+    ) -> None:
         self._client = client
+        self._agent = agent
         self._model = model
         self._tokens_max = tokens_max
         self._idle_s = idle_s
@@ -165,6 +173,8 @@ class Models:
         # Conversations and the memories in a prompt are sensitive at most: the gateway keeps such a prompt in the
         # house, or lets it out only where the person who runs the house said so.
         headers = {TIER_HEADER: Tier.SENSITIVE.value, CLASS_HEADER: "interactive"}
+        if (agent := self._agent()) is not None:
+            headers[AGENT_HEADER] = agent
         try:
             async with self._client.stream(
                 "POST", "/v1/chat/completions", json=body, headers=headers, idle_s=self._idle_s

@@ -25,6 +25,13 @@ class Numbers:
         self._redacted = metrics.counter(
             "redacted_turns_total", "Turns whose words went with a memory."
         )
+        self._present = metrics.gauge(
+            "known_to_scheduler", "1 while gpu-scheduler hears that this process lives."
+        )
+
+    def present(self, heard: bool) -> None:
+        """Note whether the scheduler heard this process."""
+        self._present.set(heard)
 
     def turn(self, intent: str, status: str, duration_ms: int, first_token_ms: int | None) -> None:
         """Count a turn that ended."""

@@ -17,6 +17,16 @@ class Settings(HttpSettings):
     model_gateway_url: str = setting(
         "LARES_MODEL_GATEWAY_URL", help="Base URL of the model gateway."
     )
+    gpu_scheduler_url: str = setting(
+        "LARES_GPU_SCHEDULER_URL",
+        default="",
+        help="Base URL of gpu-scheduler, which is told that this process lives; empty: it is not.",
+    )
+    alive_seconds: float = setting(
+        "LARES_AGENTS_ALIVE_SECONDS",
+        default=30.0,
+        help="How long gpu-scheduler may hear nothing of this process before what it waits for is given up; 2 to 600.",
+    )
     model: str = setting(
         "LARES_AGENTS_MODEL",
         default="lares-small",
