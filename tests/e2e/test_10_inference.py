@@ -139,6 +139,15 @@ def all_off(page: Any, node: GpuNode) -> None:
     until(lambda: not node.models(), 30, "models run still", node.models)
 
 
+def needs(page: Any, title: str) -> bool:
+    """Whether the way in says that this needs its owner, and leads to the page of the cards."""
+    page.goto("/")
+    region = page.get_by_role("region", name="What needs you")
+    expect(region.locator("a, .calm:not([aria-hidden])").first).to_be_visible()
+    link = region.get_by_role("link", name=re.compile(title))
+    return link.count() == 1 and link.get_attribute("href") == "/inference"
+
+
 def test_a_question_is_answered_word_by_word_by_the_node(
     keeper: Person, page: Any, gpu_node: GpuNode, by_the_node: None
 ) -> None:
@@ -170,6 +179,7 @@ def test_with_the_node_away_the_house_answers_and_the_page_says_so(
         expect(page.get_by_text("forge cannot be reached.")).to_be_visible(timeout=20_000)
         turn = keeper.ask(QUESTION, new=True)
         expect(turn.locator(".prose")).not_to_be_empty()
+        until(lambda: needs(page, "forge cannot be reached"), 90, "nobody is told on the way in")
     until(
         lambda: page.evaluate(SPENT).get("local-llm", 0) > before.get("local-llm", 0),
         20,

@@ -6,8 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from contracts.gpustatus import Trouble, TroubleList
 from contracts.system import ContainerList, ContainerState
-from dashboard.needs import broken, illness
+from dashboard.needs import about, broken, illness
 from dashboard.openapi import document
 
 SOMEBODY = uuid4()
@@ -170,7 +171,7 @@ async def test_what_needs_me_names_whom_it_could_not_ask(house: Any) -> None:
     told = (await house.client.get("/api/needs", headers=house.signed_in())).json()
     assert [need["kind"] for need in told["needs"]] == ["confirmation"]
     assert told["needs"][0]["href"] == f"/?c={pending['conversation_id']}"
-    assert told["unknown"] == ["state-registry"]
+    assert told["unknown"] == ["state-registry", "gpu-scheduler"]
 
 
 async def test_the_houses_illness_is_its_owners_concern_alone(house: Any) -> None:
@@ -178,9 +179,29 @@ async def test_the_houses_illness_is_its_owners_concern_alone(house: Any) -> Non
     ill = ContainerState(name="memory", domain="memory", state="restarting")
     reading = ContainerList(containers=(ill,), stale=False)
     house.registry.says("/v1/containers", reading.model_dump_json().encode())
-    for role, count in (("owner", 1), ("member", 0)):
+    wrong = TroubleList(troubles=(Trouble(kind="node_away", on="forge", why="It is silent."),))
+    house.scheduler.says("/v1/troubles", wrong.model_dump_json().encode())
+    for role, count in (("owner", 2), ("member", 0)):
         told = await house.client.get("/api/needs", headers=house.signed_in(role=role))
         assert len(told.json()["needs"]) == count
+        assert told.json()["unknown"] == []
+    assert len(house.scheduler.requests) == 1, "a member's needs are none of the cards' business"
+
+
+@pytest.mark.parametrize(
+    ("kind", "on", "title"),
+    [
+        ("node_away", "forge", "forge cannot be reached"),
+        ("card_over_budget", "RTX 4090 of forge", "RTX 4090 of forge is over its budget"),
+        ("crash_loop", "qwen on forge", "qwen on forge does not start"),
+    ],
+)
+def test_what_is_wrong_with_the_cards_leads_to_the_page_of_the_cards(
+    kind: Any, on: str, title: str
+) -> None:
+    need = about(Trouble(kind=kind, on=on, why="For a reason."))
+    assert (need.kind, need.title, need.detail) == ("cards", title, "For a reason.")
+    assert need.href == "/inference"
 
 
 def container(**changed: Any) -> ContainerState:

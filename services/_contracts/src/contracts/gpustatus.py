@@ -1,11 +1,13 @@
 """What gpu-scheduler shows beside `Status`: its models, the past, its agents, and that something has changed."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.base import Contract, Instant
-from contracts.scheduling import AgentView, Decision, Mib, ModelView, Name, Order, Part
+from contracts.base import Contract, Instant, ShortText
+from contracts.scheduling import AgentView, Decision, Mib, ModelView, Name, Order, Part, Sentence
+
+TROUBLES_MAX = 20
 
 
 class Models(Contract):
@@ -50,6 +52,20 @@ class OrderTaken(Contract):
     """The answer to `POST /v1/orders`: it stands; how it is carried out is seen in the status."""
 
     order: Order
+
+
+class Trouble(Contract):
+    """One thing that is wrong with the cards and that a person can do something about."""
+
+    kind: Literal["card_over_budget", "node_away", "crash_loop"]
+    on: ShortText
+    why: Sentence
+
+
+class TroubleList(Contract):
+    """`GET /v1/troubles`: what is wrong now, the most urgent first."""
+
+    troubles: Annotated[tuple[Trouble, ...], Field(max_length=TROUBLES_MAX)]
 
 
 class CardBrief(Contract):

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from contracts.agents import ConfirmationList
+from contracts.gpustatus import Trouble, TroubleList
 from contracts.system import ContainerList, ContainerState
 from kit import logs
 from kit.client import Reply
@@ -23,9 +24,10 @@ T = TypeVar("T", bound=BaseModel)
 
 async def gather(behind: Neighbours, *, owner: bool) -> Needs:
     """Return what waits for a person: decisions first, then what is broken in the house (its owner's concern)."""
-    confirmations, containers = await asyncio.gather(
+    confirmations, containers, troubles = await asyncio.gather(
         _ask(behind.orchestrator.get("/v1/confirmations"), ConfirmationList, "orchestrator"),
         _ask(behind.registry.get("/v1/containers"), ContainerList, "state-registry"),
+        _troubles(behind, owner=owner),
     )
     needs: list[Need] = []
     unknown: list[str] = []
@@ -45,6 +47,10 @@ async def gather(behind: Neighbours, *, owner: bool) -> Needs:
         unknown.append(containers)
     elif owner:
         needs += broken(containers)
+    if isinstance(troubles, str):
+        unknown.append(troubles)
+    else:
+        needs += [about(trouble) for trouble in troubles.troubles]
     return Needs(needs=tuple(needs[:NEEDS_MAX]), unknown=tuple(unknown))
 
 
@@ -65,6 +71,23 @@ def broken(reading: ContainerList) -> list[Need]:
         for container in reading.containers
         if (ill := illness(container)) is not None
     ]
+
+
+async def _troubles(behind: Neighbours, *, owner: bool) -> TroubleList | str:
+    # What the cards do is shown to the owner alone, and asked for by nobody else.
+    if not owner:
+        return TroubleList(troubles=())
+    return await _ask(behind.scheduler.get("/v1/troubles"), TroubleList, "gpu-scheduler")
+
+
+def about(trouble: Trouble) -> Need:
+    """Return the need for what is wrong with a card, a node or a model."""
+    title = {
+        "card_over_budget": f"{trouble.on} is over its budget",
+        "node_away": f"{trouble.on} cannot be reached",
+        "crash_loop": f"{trouble.on} does not start",
+    }[trouble.kind]
+    return Need(kind="cards", title=title[:200], detail=trouble.why, href="/inference")
 
 
 def illness(container: ContainerState) -> str | None:

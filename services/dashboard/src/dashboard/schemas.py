@@ -16,7 +16,7 @@ from contracts.agents import (
 from contracts.base import Contract
 from pydantic import Field
 
-NeedKind = Literal["confirmation", "container", "snapshot"]
+NeedKind = Literal["confirmation", "container", "snapshot", "cards"]
 
 
 class Need(Contract):

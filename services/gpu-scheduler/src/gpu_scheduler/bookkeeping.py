@@ -12,6 +12,7 @@ from gpu_scheduler.keeping import Keeper
 from gpu_scheduler.loop import Loop, Turn
 from gpu_scheduler.numbers import Numbers
 from gpu_scheduler.store import Minute
+from gpu_scheduler.troubles import over_mib
 from gpu_scheduler.views import Views
 
 GAUGES_SECONDS = 1.0
@@ -73,8 +74,7 @@ class Bookkeeping:
             numbers.used.labels(*labels).set(card.used_mib)
             numbers.booked.labels(*labels).set(card.booked_mib)
             numbers.foreign.labels(*labels).set(card.foreign_mib)
-            over = max(0, max(card.booked_mib + card.foreign_mib, card.used_mib) - card.total_mib)
-            numbers.over.labels(*labels).set(over)
+            numbers.over.labels(*labels).set(over_mib(card))
             if card.read_at is not None:
                 numbers.age.labels(*labels).set(max(0.0, (wall - card.read_at).total_seconds()))
             if self._minutes.get(card.id) != minute and not card.stale:

@@ -11,6 +11,7 @@ from contracts.gpustatus import (
     DecisionList,
     Models,
     OrderTaken,
+    TroubleList,
 )
 from contracts.scheduling import (
     QUEUE_PATH,
@@ -31,6 +32,7 @@ from starlette.websockets import WebSocket
 from gpu_scheduler.asking import answer, changer, owner, read_body, reader, whole_number
 from gpu_scheduler.errors import LeaseUnknown, Starting
 from gpu_scheduler.house import House
+from gpu_scheduler.troubles import troubles
 from gpu_scheduler.views import Views
 
 SECONDS_LAST = 253_402_300_799  # of the year 9999
@@ -75,6 +77,15 @@ async def status(request: Request) -> Response:
             decisions=house.journal.shown(),
         )
     )
+
+
+async def wrong(request: Request) -> Response:
+    """`GET /v1/troubles`: what a person should look at."""
+    await reader(request)
+    house = _house(request)
+    cards, now = _views(house).cards(), house.clock.monotonic()
+    found = troubles(house.loop.state, house.fleet.names(), cards, now)
+    return answer(TroubleList(troubles=found))
 
 
 async def models(request: Request) -> Response:
@@ -210,6 +221,7 @@ async def order(request: Request) -> Response:
 ROUTES: list[BaseRoute] = [
     WebSocketRoute(QUEUE_PATH, queue),
     Route("/v1/status", status, methods=["GET"]),
+    Route("/v1/troubles", wrong, methods=["GET"]),
     Route("/v1/models", models, methods=["GET"]),
     Route("/v1/history", history, methods=["GET"]),
     Route("/v1/decisions", decisions, methods=["GET"]),

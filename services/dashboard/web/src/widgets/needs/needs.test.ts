@@ -12,6 +12,19 @@ test("what the house says comes before advice", () => {
   );
 });
 
+test("what is wrong with the cards leads to their page, after what waits for a decision", () => {
+  const decision = { kind: "confirmation", title: "A decision waits for you", detail: "", href: "/?c=1" } as const;
+  const cards = { kind: "cards", title: "forge cannot be reached", detail: "It is silent.", href: "/inference" } as const;
+  const needs = merged({ needs: [decision, cards], unknown: [] }, { second_factor: true });
+  assert.deepEqual(
+    needs.map((need) => [need.kind, need.href]),
+    [
+      ["confirmation", "/?c=1"],
+      ["cards", "/inference"],
+    ],
+  );
+});
+
 test("a person with a second factor gets no advice, and nothing known is nothing said", () => {
   assert.deepEqual(merged(null, { second_factor: true }), []);
 });
