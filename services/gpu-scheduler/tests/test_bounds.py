@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -279,6 +280,27 @@ async def test_rows_that_wait_too_long_give_way_to_newer_ones(
         keeper.renewed(str(number))
     assert keeper.waiting == keeping.ROWS_MAX + 2 + 2
     assert numbers.dropped_rows.labels("decision")._value.get() == 10
+
+
+@pytest.mark.integration
+async def test_of_a_span_of_minutes_the_fullest_of_each_card_is_shown(pg: Any) -> None:
+    begin = datetime(2026, 5, 1, 10, 0, tzinfo=UTC)
+    kept = [
+        replace(minute(begin + timedelta(minutes=number)), card=card, used_mib=used)
+        for card, sizes in (("GPU-0", (5, 9, 7, 1, 2)), ("GPU-1", (3, 3, 3)))
+        for number, used in enumerate(sizes)
+    ]
+    async with await Pool.open(pg.database("svc_gpu_scheduler"), max_size=1) as pool:
+        store = Store(pool)
+        await store.keep_minutes(kept)
+        until_ = begin + timedelta(hours=1)
+        found = await store.minutes(begin, until_, None, 100, 3)
+        assert [(one.card, one.at.minute, one.used_mib) for one in found] == [
+            ("GPU-1", 0, 3),
+            ("GPU-0", 1, 9),
+            ("GPU-0", 4, 2),
+        ]
+        assert len(await store.minutes(begin, until_, "GPU-0", 100)) == 5
 
 
 @pytest.mark.integration

@@ -43,7 +43,10 @@ class CardMinute(Contract):
 
 
 class CardHistory(Contract):
-    """`GET /v1/history?since=<unix seconds>&until=&card=&limit=`: oldest first; seven days are kept."""
+    """`GET /v1/history?since=<unix seconds>&until=&card=&limit=&step=`: oldest first; seven days are kept.
+
+    Of every `step` minutes (counted from 1970, 1 by default) the one in which the card was fullest.
+    """
 
     minutes: tuple[CardMinute, ...]
 

@@ -56,8 +56,14 @@ INSERT INTO inference.card_minute (card, at, node, total_mib, used_mib, booked_m
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (card, at) DO NOTHING;
 
 -- name: read_minutes
+-- Of each card, in each span of $5 seconds, the fullest minute.
 SELECT card, at, node, total_mib, used_mib, booked_mib, utilisation_percent, watts, parts
-FROM inference.card_minute WHERE at >= $1 AND at < $2 AND ($3::text IS NULL OR card = $3) ORDER BY at LIMIT $4;
+FROM (
+    SELECT DISTINCT ON (card, floor(extract(epoch FROM at) / $5::int)) *
+    FROM inference.card_minute WHERE at >= $1 AND at < $2 AND ($3::text IS NULL OR card = $3)
+    ORDER BY card, floor(extract(epoch FROM at) / $5::int), used_mib DESC, at
+) AS fullest
+ORDER BY at LIMIT $4;
 
 -- name: forget_minutes
 DELETE FROM inference.card_minute WHERE ctid = ANY (ARRAY(

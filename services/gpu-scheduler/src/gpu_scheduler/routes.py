@@ -95,18 +95,19 @@ async def models(request: Request) -> Response:
 
 
 async def history(request: Request) -> Response:
-    """`GET /v1/history`: the cards' minutes, oldest first."""
+    """`GET /v1/history`: the cards' minutes, oldest first; of every `step` minutes the fullest."""
     await reader(request)
     house = _house(request)
     now = int(house.clock.now().timestamp())
     since = whole_number(request, "since", now - 3600, 0, SECONDS_LAST)
     until = whole_number(request, "until", now + 1, 0, SECONDS_LAST)
     limit = whole_number(request, "limit", 2000, 1, 12_000)
+    step = whole_number(request, "step", 1, 1, 1440)
     card = request.query_params.get("card")
     if card is not None and not 0 < len(card) <= CARD_CHARS_MAX:
         raise InvalidRequest("card must be the id of a card.")
     rows = await house.store.minutes(
-        datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC), card, limit
+        datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC), card, limit, step
     )
     return answer(
         CardHistory(

@@ -161,11 +161,13 @@ class Store:
             )
 
     async def minutes(
-        self, since: datetime, until: datetime, card: str | None, limit: int
+        self, since: datetime, until: datetime, card: str | None, limit: int, step_minutes: int = 1
     ) -> list[Minute]:
-        """Return the cards' history, oldest first, at most `limit` rows."""
+        """Return the cards' history, oldest first, at most `limit` rows: of every `step_minutes` the fullest."""
         async with self._pool.own(read_only=True) as conn:
-            rows = await conn.fetch(QUERIES.read_minutes, since, until, card, limit)
+            rows = await conn.fetch(
+                QUERIES.read_minutes, since, until, card, limit, step_minutes * 60
+            )
         return [Minute(**row) for row in rows]
 
     async def forget(self, days: int) -> None:

@@ -29,9 +29,10 @@ async def history(
     until: Unix = None,
     card: Annotated[str | None, Query(max_length=128)] = None,
     limit: Annotated[int, Query(ge=1, le=2000)] = 360,
+    step: Annotated[int | None, Query(ge=1, le=1440)] = None,
 ) -> Response:
-    """Return what each card held in each minute, oldest first. `since` and `until` are Unix seconds."""
-    path = with_query("/v1/history", since=since, until=until, card=card, limit=limit)
+    """Return what each card held, oldest first: of every `step` minutes the fullest. Times are Unix seconds."""
+    path = with_query("/v1/history", since=since, until=until, card=card, limit=limit, step=step)
     return passed_on(await behind.scheduler.get(path))
 
 

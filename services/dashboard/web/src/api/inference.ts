@@ -17,8 +17,9 @@ export type Order = Schemas["Order"];
 export type Verb = Order["verb"];
 
 export const status = () => ok(api.GET("/api/inference/status"));
-export const history = async (since: Date, limit: number) =>
-  (await ok(api.GET("/api/inference/history", { params: { query: { since: Math.floor(since.getTime() / 1000), limit } } }))).minutes;
+/** What each card held since then: of every `step` minutes the fullest. */
+export const history = async (since: Date, step: number) =>
+  (await ok(api.GET("/api/inference/history", { params: { query: { since: Math.floor(since.getTime() / 1000), step, limit: 2000 } } }))).minutes;
 export const decisions = async (before: Date | null) =>
   (await ok(api.GET("/api/inference/decisions", { params: { query: { limit: 30, before: before ? Math.ceil(before.getTime() / 1000) : null } } })))
     .decisions;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Minute, Model, Part } from "../../api/inference.ts";
-import { columns, memory, mood, offers, slices } from "./cards.ts";
+import { columns, did, memory, mood, offers, slices } from "./cards.ts";
 
 const part = (what: Part["what"], mib: number, model: string | null = null): Part => ({ what, mib, model });
 
@@ -75,6 +75,26 @@ test("only what can be done with a model is offered", () => {
   assert.deepEqual(verbs(model("ready", { pinned: true })), ["unpin", "ban"]);
   assert.deepEqual(verbs(model("asleep")), ["load", "evict", "pin", "ban"]);
   assert.deepEqual(verbs(model("stopped", { banned: true })), ["allow"]);
+});
+
+test("a decision is told in words, and one of a newer house as it came", () => {
+  assert.deepEqual([did("wake_node"), did("stop"), did("levitate")], ["Node woken", "Ended", "levitate"]);
+});
+
+test("minutes that are as far apart as columns are long fill every column", () => {
+  const since = Date.parse("2026-05-01T10:00:00Z");
+  const minutes = Array.from({ length: 60 }, (_, index) => ({
+    card: "gpu-0",
+    node: "forge",
+    at: new Date(since + index * 60_000).toISOString(),
+    total_mib: 100,
+    used_mib: 1,
+    booked_mib: 1,
+    parts: [],
+    utilisation_percent: null,
+    watts: null,
+  }));
+  assert.ok(columns(minutes, new Date(since), new Date(since + 3_600_000), 60).every((column) => column !== null));
 });
 
 test("memory is told as cards are sold", () => {

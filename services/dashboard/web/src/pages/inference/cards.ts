@@ -76,6 +76,23 @@ export function offers(model: Model): Offer[] {
   return list;
 }
 
+const DID: Record<string, string> = {
+  start: "Started",
+  wake: "Woken",
+  sleep: "Sent to sleep",
+  stop: "Ended",
+  drain: "Being emptied",
+  hold: "Kept for more urgent work",
+  grant: "Given a place",
+  refuse: "Refused",
+  preempt: "Put back",
+  revoke: "Lease ended",
+  wake_node: "Node woken",
+};
+
+/** What was decided, as one would say it; a word of a newer house stands as it is. */
+export const did = (verb: string): string => DID[verb] ?? verb;
+
 export type Mood = "good" | "warn" | "bad" | "plain" | "calm";
 
 /** How a phase is shown: never by colour alone, the word stands beside it. */
