@@ -50,12 +50,15 @@ class PlayedModel:
                 return web.json_response([])
             case "/sleep":
                 self.asleep = self.sleeps
-                return web.Response()
+                return web.json_response({"status": "sleeping", "level": 1})
             case "/wake_up":
-                self.asleep = False
-                return web.Response()
+                # As vLLM: awake once all of it is back, whatever was woken first.
+                tags = request.query.getall("tags", [])
+                self.asleep = bool(tags) and "kv_cache" not in tags
+                status = "sleeping" if self.asleep else "awake"
+                return web.json_response({"status": status, "tags": tags or None})
             case "/collective_rpc":
-                return web.json_response({})
+                return web.json_response({"results": [None]})
             case _:
                 return await self.answer(request)
 

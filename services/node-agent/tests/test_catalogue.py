@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from node_agent.errors import CatalogueInvalid
 from .conftest import LLM, MODEL, House
 
 ROOT = Path(__file__).resolve().parents[3]
+VLLM = {"engine": "vllm", "image": "v", "files": {"model": "m"}, "sleep": {}}
 
 
 def written(path: Path, text: str) -> Path:
@@ -67,6 +69,8 @@ def test_the_reference_is_as_the_code_says() -> None:
         ({"engine": "vllm", "image": None}, "needs an image"),
         ({"engine": "custom", "image": "a"}, "needs a port and a ready_path"),
         ({"sleep": {"method": "vllm"}}, "vLLM's sleep mode"),
+        ({**VLLM}, "needs kv_cache_mib"),
+        ({**VLLM, "vram_mib": None, "devices": "none"}, "needs kv_cache_mib"),
         ({"sleep": {"method": "idle"}, "engine": "embeddings"}, "needs llama.cpp"),
         ({"vram_mib": None}, "vram_mib must be said"),
         ({"cards": ["a"], "cards_needed": 2}, "fewer cards"),
@@ -178,7 +182,9 @@ def test_vllm_is_given_its_cache_in_bytes_and_never_a_share_of_the_card() -> Non
     words = " ".join(told.command)
     assert f"--kv-cache-memory-bytes {512 * 2**20}" in words
     assert "--tensor-parallel-size 2" in words
-    assert "utilization" not in words
+    assert told.command[0] == "/models/m"
+    # vLLM looks whether this share is free before it starts, also where it decides nothing.
+    assert "--gpu-memory-utilization 0.01" in words
     assert told.environment["VLLM_SERVER_DEV_MODE"] == "1"
     assert not re.search(r"sleep|wake|rpc", " ".join(told.paths))
 
@@ -195,3 +201,27 @@ def test_llama_cpp_is_given_the_context_of_all_its_slots() -> None:
                  "--lora /models/x.gguf", "--sleep-idle-seconds 3",
                  "--ubatch-size 512", "--cache-ram 256", "--tensor-split 1,1"):  # fmt: skip
         assert part in words
+
+
+async def test_a_cache_whose_size_is_said_is_what_is_booked(house: House) -> None:
+    weights = house.settings.weights_path / "m"
+    weights.mkdir(parents=True)
+    config = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 8,
+              "vocab_size": 1024, "intermediate_size": 4096}  # fmt: skip
+    (weights / "config.json").write_text(json.dumps(config))
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}).encode()
+    (weights / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    entry = {"kind": "chat", "engine": "vllm", "image": LLM, "files": {"model": "m"}, "context_tokens": 8192,
+             "slots": 32}  # fmt: skip
+    async with house.agent():
+        house.write(small=entry, told={**entry, "kv_cache_mib": 700})
+        await house.node.shelf.look()
+        footprints = {
+            name: offer.declared.footprint for name, offer in house.node.shelf.offers.items()
+        }
+        predicted, said = footprints["small"], footprints["told"]
+        assert predicted is not None
+        assert said is not None
+        assert predicted.cache_mib > 2000
+        assert said.cache_mib == 700
+        assert said.total_mib == predicted.total_mib - predicted.cache_mib + 700

@@ -53,6 +53,22 @@ def test_its_walls() -> None:
     assert "DeviceRequests" not in host
 
 
+def test_what_vllm_compiles_can_be_loaded_and_nothing_else_is_run_from_memory() -> None:
+    vllm = {
+        "engine": "vllm",
+        "image": "v",
+        "files": {"model": "m"},
+        "vram_mib": 9,
+        "kv_cache_mib": 5,
+        "sleep": {},
+    }
+    options = body([], **vllm)["HostConfig"]["Tmpfs"]
+    assert options["/tmp"].startswith("exec,")
+    assert "noexec" in options["/run/lares"]
+    # The engine adds noexec itself where nothing is said.
+    assert "exec" not in body([])["HostConfig"]["Tmpfs"]["/tmp"]
+
+
 def test_only_its_own_files_are_mounted_and_none_can_be_written() -> None:
     mounts = body([], files={"model": "qwen.gguf", "draft": "small/draft.gguf"})["HostConfig"][
         "Mounts"

@@ -10,7 +10,7 @@ from aiohttp import ClientPayloadError
 from .conftest import LLM, MODEL, House
 
 VLLM = "example/vllm:1"
-SLEEPER = {"kind": "chat", "engine": "vllm", "image": VLLM, "vram_mib": 4000, "asleep_mib": 500,
+SLEEPER = {"kind": "chat", "engine": "vllm", "image": VLLM, "vram_mib": 4000, "kv_cache_mib": 900, "asleep_mib": 500,
            "files": {"model": "tiny"}, "port": 8000, "stop_seconds_max": 1, "sleep_seconds_max": 1,
            "sleep": {"method": "vllm", "level": 1}}  # fmt: skip
 

@@ -61,6 +61,28 @@ def test_what_is_told_of_an_end_is_one_short_printable_line() -> None:
     assert told.isprintable()
 
 
+VLLM_ON_A_PROCESSOR = """(APIServer pid=7) WARNING Found ulimit of 4096 and failed. This can cause `OSError: [Errno 24]`
+  File "/opt/vllm/pydantic/_internal/_dataclasses.py", line 121, in __init__
+pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+  Value error, Sleep mode is not supported on current platform. [type=value_error, input_value=ArgsKwargs(())]
+    For further information visit https://errors.pydantic.dev/2.14/v/value_error"""
+VLLM_WHOSE_WORKER_DIED = """(EngineCore pid=28) ERROR 11-20 19:28:28 [core.py:1510] RuntimeError: Worker failed with 'OSError: x.so'
+  File "/opt/vllm/vllm/v1/engine/utils.py", line 1431, in wait_for_engine_startup
+    raise RuntimeError(
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}"""
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (VLLM_ON_A_PROCESSOR, "with 1: Value error, Sleep mode is not supported on current platform."),
+        (VLLM_WHOSE_WORKER_DIED, "with 1: RuntimeError: Worker failed with 'OSError: x.so'"),
+    ],
+)  # fmt: skip
+def test_of_vllms_last_words_the_cause_is_told_and_not_who_saw_it(log: str, told: str) -> None:
+    assert told in why_ended(1, False, log).sentence
+
+
 def test_host_memory_is_what_is_not_available_to_a_new_program(tmp_path: Path) -> None:
     told = tmp_path / "meminfo"
     told.write_text("MemTotal:       8000000 kB\nMemFree: 1 kB\nMemAvailable:    6000000 kB\n")

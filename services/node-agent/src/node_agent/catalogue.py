@@ -160,7 +160,8 @@ class Model(Part):
     )
     kv_cache_mib: Mib | None = Field(
         default=None,
-        description="vLLM alone: memory for its cache on each card; empty: as much as context and slots need.",
+        description="vLLM alone: memory for its cache on each card; empty: as much as context and slots need. It must be "
+        "said where `vram_mib` is said or `devices` is `none`; less than one slot's context is refused by vLLM.",
     )
     vram_mib: Mib | None = Field(
         default=None,
@@ -239,12 +240,18 @@ class Model(Part):
         description="Shared memory between its processes; vLLM on several cards needs more.",
     )
     tmp_mib: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=64, description="Size of /tmp, which is in memory; its root is read-only."
+        default=64,
+        description="Size of /tmp, which is in memory; its root is read-only. vLLM keeps there what it compiles at each "
+        "start: 1024.",
     )
     user: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}:[1-9][0-9]{0,6}$")] = Field(
         default="10045:10045", description="User and group it runs as, never root."
     )
     enabled: bool = Field(default=True, description="Whether it is offered.")
+
+    @property
+    def _unpredicted(self) -> bool:
+        return self.vram_mib is not None or self.devices == "none"
 
     @field_validator("environment")
     @classmethod
@@ -268,6 +275,11 @@ class Model(Part):
             raise ValueError("sleep.method idle needs llama.cpp")
         if self.engine in ("llama.cpp", "vllm") and self.files.model is None:
             raise ValueError(f"engine {self.engine} needs files.model")
+        if self.engine == "vllm" and self.kv_cache_mib is None and self._unpredicted:
+            raise ValueError(
+                "engine vllm needs kv_cache_mib where vram_mib is said or devices is none: "
+                "its cache would be nine tenths of all memory"
+            )
         if self.vram_mib is None and self.files.model is None and self.devices == "auto":
             raise ValueError("without files.model to predict from, vram_mib must be said")
         if self.cards and len(self.cards) < self.cards_needed:

@@ -132,8 +132,10 @@ def container_body(
 ) -> dict[str, Any]:
     """Return what the engine is told to create."""
     user, group = model.user.split(":")
+    # The engine says noexec where nothing is said. What PyTorch and Triton have compiled could not be loaded then.
+    run = "exec," if server.compiles else ""
     tmpfs = {
-        "/tmp": f"rw,nosuid,nodev,size={model.tmp_mib}m,mode=0700,uid={user},gid={group}",  # noqa: S108
+        "/tmp": f"{run}rw,nosuid,nodev,size={model.tmp_mib}m,mode=0700,uid={user},gid={group}",  # noqa: S108
         "/run/lares": f"rw,nosuid,nodev,noexec,size=1m,mode=0700,uid={user},gid={group}",
     }
     host: dict[str, Any] = {

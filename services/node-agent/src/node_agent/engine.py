@@ -129,7 +129,7 @@ class Engine:
             networks={name: str(one.get("IPAddress") or "") for name, one in joined.items()},
         )
 
-    async def log_tail(self, container: str, lines: int = 60) -> str:
+    async def log_tail(self, container: str, lines: int = 200) -> str:
         """Return the end of what it wrote, both streams, bounded; nothing when it is gone."""
         path = f"/containers/{_checked(container)}/logs?stdout=1&stderr=1&tail={lines}"
         raw = await self._ask("GET", path, raw=True, missing_is_fine=True)

@@ -42,6 +42,7 @@ class Server:
     port: int
     ready_path: str
     paths: tuple[str, ...]
+    compiles: bool = False  # whether it makes machine code when it starts, and runs it from /tmp
 
 
 def server(name: str, model: Model, *, address: str, version: str, cache_mib: int | None) -> Server:
@@ -70,6 +71,7 @@ def server(name: str, model: Model, *, address: str, version: str, cache_mib: in
         port=port,
         ready_path=model.ready_path or preset.ready_path,
         paths=model.paths or PATHS[model.kind],
+        compiles=preset.compiles,
     )
 
 
@@ -135,16 +137,21 @@ def _llama_cpp(model: Model, _: int | None) -> tuple[str, ...]:
 
 
 def _vllm(model: Model, cache_mib: int | None) -> tuple[str, ...]:
-    words = ["--model", "{weights}", "--host", "{address}", "--port", "{port}"]
+    # After `vllm serve`, whose first word is the model: `--model` is on its way out.
+    words = ["{weights}", "--host", "{address}", "--port", "{port}"]
     words += ["--served-model-name", "{name}", "--max-num-seqs", "{slots}"]
+    # The agent asks for its health every few seconds, and the log's tail is to say why it ended.
+    words += ["--disable-uvicorn-access-log"]
     words += ["--kv-cache-dtype", VLLM_KV.get(model.kv_type, "auto")]
     # Its own default grows with the card, and with it what it takes to compute.
     words += ["--max-num-batched-tokens", "2048"]
     if model.context_tokens:
         words += ["--max-model-len", "{context}"]
     if cache_mib:
-        # Without it vLLM takes a share of the whole card, whatever the model.
+        # Without it vLLM takes a share of the whole card, whatever the model. With it the share decides nothing, and
+        # still vLLM does not start where less than it is free: beside any other model it would not, at its default.
         words += ["--kv-cache-memory-bytes", str(cache_mib * 2**20)]
+        words += ["--gpu-memory-utilization", "0.01"]
     if model.cards_needed > 1:
         words += ["--tensor-parallel-size", str(model.cards_needed)]
     if model.files.loras:
@@ -184,12 +191,13 @@ class _Preset:
     ready_path: str
     command: Callable[[Model, int | None], tuple[str, ...]] = _nothing
     environment: Callable[[Model], dict[str, str]] = _empty
+    compiles: bool = False
 
 
 _PRESETS: dict[str, _Preset] = {
     "local-llm": _Preset("local-llm", 8000, "/health", environment=_local_llm),
     "llama.cpp": _Preset("", 8000, "/health", command=_llama_cpp),
-    "vllm": _Preset("", 8000, "/health", command=_vllm, environment=_vllm_environment),
+    "vllm": _Preset("", 8000, "/health", _vllm, _vllm_environment, compiles=True),
     "transcriber": _Preset("transcriber", 8000, "/readyz", environment=_transcriber),
     "speech": _Preset("text-to-speech", 8000, "/readyz", environment=_house),
     "embeddings": _Preset("embedder", 8000, "/readyz", environment=_house),

@@ -206,7 +206,11 @@ def _predicted(weights: Path, model: Model, engine: str, vendor: Vendor) -> Weig
     except PredictError as error:
         return Weighed(error=error.reason)
     cache_mib = -(-told.cache_bytes_per_card // 2**20)
-    return Weighed(told.worst, cache_mib or None, told.host_mib)
+    footprint = told.worst
+    if engine == "vllm" and model.kv_cache_mib:
+        # What it is told to take is what it takes, whatever context and slots would need.
+        footprint = footprint.model_copy(update={"cache_mib": model.kv_cache_mib})
+    return Weighed(footprint, cache_mib or None, told.host_mib)
 
 
 def _mark(path: Path) -> object:

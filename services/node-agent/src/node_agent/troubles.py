@@ -18,6 +18,12 @@ _MEMORY = re.compile(
     r"|failed to fit params to free device memory|MemoryError",
     re.IGNORECASE,
 )
+# Where a line of a log turns to what was raised.
+_RAISED = re.compile(r"\b[A-Za-z_][\w.]*(?:Error|Exception): \S")
+# What only points elsewhere: code in a traceback, the words of vLLM's process that watched the others, pydantic's frame.
+_HEARSAY = re.compile(
+    r"^\s*(?:raise |File \")|See root cause above|errors\.pydantic\.dev|validation errors? for"
+)
 _LOUD = re.compile(r"error|failed|exception|fatal|refused|cannot|killed", re.IGNORECASE)
 
 
@@ -53,9 +59,11 @@ def memory_line(log_tail: str) -> str | None:
 
 
 def _telling_line(log_tail: str) -> str:
-    lines = [line for line in log_tail.splitlines() if line.strip()]
+    lines = [line for line in log_tail.splitlines() if line.strip() and not _HEARSAY.search(line)]
     loud = [line for line in lines if _LOUD.search(line)]
-    return _short((loud or lines or [""])[-1])
+    line = (loud or lines or [""])[-1]
+    raised = _RAISED.search(line)
+    return _short(line[raised.start() :] if raised else line)
 
 
 def _short(line: str) -> str:

@@ -255,6 +255,27 @@ def test_vllm_makes_room_for_adapters_of_the_largest_rank(folder, tmp_path):
     assert found.worst.adapters_mib == 2 * 64 // 8 * 2
 
 
+@pytest.mark.parametrize("block", [16, 64, 128])
+@pytest.mark.parametrize(
+    ("tokens", "slots", "layers"), [(8192, 1, 32), (8192, 32, 32), (5000, 3, 40), (100, 1, 2)]
+)
+def test_every_slot_has_its_whole_context_however_long_the_blocks_are(
+    folder, block, tokens, slots, layers
+):
+    """One block is never given out; a request that needs it would wait for ever."""
+    path = folder(LLAMA_3_8B | {"num_hidden_layers": layers}, weights())
+    told = predict(path, replace(VLLM, context_tokens=tokens, slots=slots))
+    block_bytes = block * layers * 2 * 8 * 128 * 2
+    assert told.cache_bytes_per_card // block_bytes >= slots * -(-tokens // block) + 1
+
+
+def test_its_processes_count_as_host_memory_beside_the_weights_that_pass_through(folder):
+    path = folder(TINY, weights())
+    one, two = predict(path, VLLM), predict(path, replace(VLLM, cards=2))
+    assert one.host_mib == 3 * 768 + 20
+    assert two.host_mib - one.host_mib == 768  # a worker for each card
+
+
 def test_without_graphs_less_is_taken(folder):
     path = folder(TINY, weights())
     assert (

@@ -8,7 +8,9 @@ from node_agent.predict.errors import PredictError
 from node_agent.predict.serving import CACHE_BYTES, Serving
 from node_agent.predict.shape import Layer, Shape
 
-BLOCK_TOKENS = 16  # of vLLM's cache
+BLOCK_TOKENS = 16  # of vLLM's cache, where its attention does not ask for more
+# FlashMLA and AITER ask for 64, CUTLASS's MLA, FlashAttention 4 with heads of 256 and the processor for 128.
+BLOCK_TOKENS_MAX = 128
 BATCHES_IN_FLIGHT = (
     2  # of vLLM: the next is scheduled while one runs (VllmConfig.max_in_flight_tokens)
 )
@@ -101,6 +103,17 @@ def vllm_cache_bytes(shape: Shape, serving: Serving) -> int:
     group = most if most < fewest * 1.5 else fewest
     blocks = sum(-(-count // group) * held for count, held in kinds) * serving.slots
     return int((blocks + 1) * group * page) + 1  # one block is never given out
+
+
+def vllm_spare_bytes(shape: Shape, serving: Serving) -> int:
+    """Bytes per card beside vllm_cache_bytes, in case the blocks are long: without them a request of the whole context
+    would wait for ever, because the block that is never given out is long too."""
+    paged = [layer for layer in shape.layers if layer.keeps]
+    if any(layer.conv_state + layer.state for layer in shape.layers):
+        return 0  # states have made the blocks longer than these
+    ragged = serving.context_tokens % BLOCK_TOKENS_MAX or any(layer.window for layer in paged)
+    longer = (BLOCK_TOKENS_MAX - BLOCK_TOKENS) * (1 + (serving.slots if ragged else 0))
+    return int(longer * sum(_vllm_layer(layer, serving) for layer in paged))
 
 
 def _blocks(window: int | None, block: int, serving: Serving) -> int:

@@ -18,6 +18,9 @@ CONTEXT_MIB: dict[Vendor, int] = {"nvidia": 512, "amd": 512, "simulated": 0}
 TORCH_MIB = 384
 # vLLM's captured graphs: 0.5 GiB is usual in its log, 2.4 were seen (vllm#7553).
 GRAPHS_MIB = 1024
+# Host memory of each of vLLM's processes before it holds anything: its API server, its engine and a worker took 548, 513
+# and 732 MiB (vLLM 0.32 on a processor; what CUDA's libraries add has not been measured).
+VLLM_PROCESS_MIB = 768
 COMMUNICATION_MIB = 256  # NCCL's or RCCL's buffers, where cards work together
 
 
@@ -33,6 +36,11 @@ def context_mib(serving: Serving) -> int:
     if serving.engine == "vllm":
         base += TORCH_MIB + GRAPHS_MIB * serving.graphs
     return base
+
+
+def vllm_host_mib(serving: Serving) -> int:
+    """What vLLM's processes hold of the host's memory beside weights: server, engine, and a worker for each card."""
+    return VLLM_PROCESS_MIB * (2 + serving.cards)
 
 
 def llama_compute_bytes(shape: Shape, serving: Serving, *, head: bool) -> int:

@@ -7,12 +7,18 @@ from pathlib import Path
 
 from contracts.gpunode import Footprint
 
-from node_agent.predict.cache import llama_layer_bytes, split_layers, vllm_cache_bytes
+from node_agent.predict.cache import (
+    llama_layer_bytes,
+    split_layers,
+    vllm_cache_bytes,
+    vllm_spare_bytes,
+)
 from node_agent.predict.compute import (
     MIB,
     context_mib,
     llama_compute_bytes,
     vllm_compute_bytes,
+    vllm_host_mib,
 )
 from node_agent.predict.errors import PredictError, WeightsMissing, WeightsUnreadable
 from node_agent.predict.gguf_file import read_gguf
@@ -135,7 +141,7 @@ def _llama(shape: Shape, serving: Serving, cards: list[_Card]) -> int:
 
 def _vllm(shape: Shape, serving: Serving, cards: list[_Card]) -> tuple[int, int]:
     """Every layer on every card, cut in pieces; norms are repeated, which is counted as two hundredths."""
-    cache = vllm_cache_bytes(shape, serving)
+    cache = vllm_cache_bytes(shape, serving) + vllm_spare_bytes(shape, serving)
     weights = (
         shape.weights_bytes - shape.wide_bytes // 2
     )  # 32-bit weights are loaded as 16-bit ones
@@ -144,7 +150,7 @@ def _vllm(shape: Shape, serving: Serving, cards: list[_Card]) -> tuple[int, int]
         card.weights, card.cache = share, cache
         card.compute = vllm_compute_bytes(shape, serving)
     # Each worker reads a shard at a time; the largest is five gigabytes by custom.
-    return min(weights, 5 * 1024 * MIB), cache
+    return vllm_host_mib(serving) * MIB + min(weights, 5 * 1024 * MIB), cache
 
 
 def _beside(serving: Serving, cards: list[_Card]) -> None:
