@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from contracts.scheduling import Ended
+from gpu_scheduler.core.events import Ordered
 from kit.testing.bus import until
 
 from .a_house import Gateway, House
+from .test_routes import status
 
 pytestmark = pytest.mark.integration
 
@@ -90,3 +92,63 @@ async def test_no_node_is_suspended_that_does_not_agree_or_could_not_be_woken(
         await until(lambda: house.scheduler.house.loop.state.deployments)
         await asyncio.sleep(1.5)
         assert house.node.actions == []
+
+
+async def test_a_node_is_woken_again_until_it_is_heard_and_no_more_once_all_is_paused(
+    surroundings: House,
+    start: Callable[..., Any],
+    gateways: Callable[..., Gateway],
+    pg: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gpu_scheduler.fleet.WAKE_AGAIN_SECONDS", 0.3)
+    await be_wakeable(pg)
+    asked = Path(surroundings.environment["LARES_WAKE_DIR"]) / "forge"
+    async with start() as house:
+        gateway = await gateways(house.url).connect()
+        await gateway.offered("small", available=True)
+        state = house.scheduler.house.loop.state
+        house.proxy.cut()
+        await until(lambda: not state.nodes["forge"].up)
+        await gateway.ask("a")
+        for _ in range(3):
+            await until(asked.exists)
+            asked.unlink()  # as the host does when it has sent the packet
+        await house.scheduler.house.loop.settle(Ordered("pause"))
+        await asyncio.sleep(0.4)  # a packet that was on its way
+        asked.unlink(missing_ok=True)
+        await asyncio.sleep(1.0)
+        assert not asked.exists()
+        await house.scheduler.house.loop.settle(Ordered("resume"))
+        house.proxy.closed = False
+        await gateway.ask("b")
+        await gateway.hear("granted", "b")
+        asked.unlink(missing_ok=True)
+        await asyncio.sleep(0.8)
+        assert not asked.exists(), "it is up"
+
+
+async def test_a_node_that_left_the_house_is_forgotten_whole_and_never_woken(
+    surroundings: House, start: Callable[..., Any], gateways: Callable[..., Gateway], pg: Any
+) -> None:
+    await be_wakeable(pg)
+    asked = Path(surroundings.environment["LARES_WAKE_DIR"]) / "forge"
+    async with start() as house:
+        gateway = await gateways(house.url).connect()
+        await gateway.offered("small", available=True)
+        await gateway.ask("a")
+        await gateway.hear("granted", "a")
+        connection = await pg.connect()
+        await connection.execute("UPDATE inference.node SET left_at = now()")
+        await connection.close()
+        await house.scheduler.house.fleet.refresh()
+        assert (await gateway.hear("refused", "a")).code == "inference.node_away"
+        await gateway.ask("b")
+        assert (await gateway.hear("refused", "b")).code == "inference.not_offered"
+        state = house.scheduler.house.loop.state
+        assert not state.cards
+        assert not state.instances
+        assert not state.deployments
+        shown = await status(house)
+        assert (shown.nodes, shown.cards, shown.models) == ((), (), ())
+        assert not asked.exists()

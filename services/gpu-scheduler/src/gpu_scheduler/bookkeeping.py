@@ -32,6 +32,7 @@ class Bookkeeping:
         self._minutes: dict[str, datetime] = {}
         self._gauged_at = float("-inf")
         self._cards: set[tuple[str, str]] = set()
+        self._models: set[tuple[str, str]] = set()
 
     def turned(self, state: State, turn: Turn) -> float | None:
         """Note a turn."""
@@ -58,9 +59,13 @@ class Bookkeeping:
         for kind in ServiceClass:
             numbers.queue.labels(kind.value).set(state.queued_by_class[kind])
             numbers.queue_age.labels(kind.value).set(oldest[kind])
-        for key, book in state.books.items():
-            if book.crashes or key in state.deployments:
-                numbers.crashes.labels(*key).set(book.crashes)
+        # Of what is not offered any more nothing is said, so that no alert outlives its model.
+        declared = state.books.keys() & state.deployments.keys()
+        for key in self._models - declared:
+            numbers.crashes.remove(*key)
+        for key in declared:
+            numbers.crashes.labels(*key).set(state.books[key].crashes)
+        self._models = declared
         self._cards_of(state, now)
 
     def _cards_of(self, state: State, now: float) -> None:
@@ -93,8 +98,8 @@ class Bookkeeping:
                     )
                 )
         for gone in self._cards - seen:
-            for gauge in (numbers.total, numbers.used, numbers.booked, numbers.foreign):
+            of_a_card = (numbers.total, numbers.used, numbers.booked, numbers.foreign)
+            for gauge in (*of_a_card, numbers.over, numbers.age):
                 gauge.remove(*gone)
-            numbers.over.remove(*gone)
             self._minutes.pop(gone[1], None)
         self._cards = seen

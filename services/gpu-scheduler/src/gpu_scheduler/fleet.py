@@ -15,7 +15,7 @@ from kit.errors import KitError
 from pydantic import ValidationError
 
 from gpu_scheduler.core.codes import NODE_AWAY
-from gpu_scheduler.core.events import ActionFailed, NodeSeen
+from gpu_scheduler.core.events import ActionFailed, NodeLeft, NodeSeen
 from gpu_scheduler.core.model import State
 from gpu_scheduler.errors import NodeRefused
 from gpu_scheduler.join_store import JoinStore, MemberNode
@@ -30,6 +30,8 @@ log = logs.get(__name__)
 
 LOOK_SECONDS = 10.0
 ASK_SECONDS_MAX = 5.0
+# A packet is sent again: the first may be lost, or meet a node that is still on its way to sleep.
+WAKE_AGAIN_SECONDS = 10.0
 Waker = Callable[[str], Awaitable[None]]
 
 
@@ -59,6 +61,7 @@ class Fleet:
         self._links: dict[str, tuple[NodeLink, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
         self._small: set[asyncio.Task[None]] = set()
+        self._waking: set[str] = set()
 
     def node(self, name: str) -> MemberNode | None:
         """Return a node that has joined."""
@@ -89,16 +92,27 @@ class Fleet:
             self._soon(self._loop.put(failed))
 
     def wake(self, name: str) -> None:
-        """Have a node woken that is off; returns at once."""
-        if self._waker is not None:
+        """Have a node woken that is off, again and again until it is heard or nobody waits; returns at once."""
+        if self._waker is not None and name not in self._waking:
+            self._waking.add(name)
             self._soon(self._woken(name, self._waker))
 
     async def _woken(self, name: str, waker: Waker) -> None:
+        until = self._clock.monotonic() + self._loop.state.policy.node_wake_s
         try:
-            await waker(name)
-            log.info("node.woken", node=name)
+            while self._may_wake(name) and self._clock.monotonic() < until:
+                await waker(name)
+                log.info("node.woken", node=name)
+                await self._clock.sleep(WAKE_AGAIN_SECONDS)
         except Exception as error:
             log.exception("node.unwakeable", error, node=name)
+        finally:
+            self._waking.discard(name)
+
+    def _may_wake(self, name: str) -> bool:
+        node = self.node(name)
+        off = self._loop.state.paused  # the off switch may be moved while it is being woken
+        return node is not None and node.wakeable and not self.is_up(name) and not off
 
     def remember(self, words: Mapping[str, Any], nodes: Iterable[MemberNode]) -> list[NodeSeen]:
         """Return the events for nodes that can be woken, as they said last: known, and away until they are heard."""
@@ -157,6 +171,9 @@ class Fleet:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
                 self._numbers.node_up.remove(name)
+            if name not in nodes:
+                self._words.pop(name, None)
+                await self._loop.put(NodeLeft(name))
         for name, node in nodes.items():
             if name not in self._links:
                 link = NodeLink(
@@ -195,11 +212,10 @@ class Fleet:
                     log.exception("fleet.failed", error)
                 await self._clock.sleep(LOOK_SECONDS)
         finally:
-            for _, task in self._links.values():
+            tasks = [*(task for _, task in self._links.values()), *self._small]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(
-                *(task for _, task in self._links.values()), return_exceptions=True
-            )
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _way_to(node: MemberNode) -> tuple[str, int, str, bool]:

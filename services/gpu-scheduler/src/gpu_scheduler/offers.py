@@ -107,6 +107,8 @@ class Offers:
             return f"{name} is not read yet"
         if not node.up and not node.wakeable:
             return f"{name} is away"
+        if not node.up and _would_not_wake(state, node.wake_tried_at, now):
+            return f"{name} was woken, and does not answer"
         if node.draining:
             return f"{name} is being drained"
         if not deployment.enabled:
@@ -141,6 +143,12 @@ class Offers:
                 of.setdefault(gateway, {})[request.instance] = round(shares[request.instance], 1)
         for gateway, share in of.items():
             yield gateway, Drawn(watts=dict(list(share.items())[:256]))
+
+
+def _would_not_wake(state: State, tried_at: float | None, now: float) -> bool:
+    """Whether it has been waited for in vain: until it is tried again, an ask is refused."""
+    policy = state.policy
+    return tried_at is not None and policy.node_wake_s <= now - tried_at < policy.node_wake_retry_s
 
 
 def _failing(state: State, deployment: Deployment, now: float) -> str:

@@ -17,6 +17,7 @@ from gpu_scheduler.core.events import (
     Event,
     FirstByte,
     LeaseRenewed,
+    NodeLeft,
     NodeLost,
     NodeSeen,
     Ordered,
@@ -47,6 +48,8 @@ def apply(state: State, event: Event, now: float) -> None:
             seen.node_seen(state, event, now)
         case NodeLost():
             seen.node_lost(state, event.node)
+        case NodeLeft():
+            seen.node_left(state, event.node, now)
         case ActionFailed():
             seen.action_failed(state, event, now)
         case PeaksLearned():

@@ -2,15 +2,23 @@
 
 A model that rests is asked again after a gap; the gaps so far, given how long it has rested already, tell how soon the
 next ask will probably come. So an agent's model in the pause between two calls stays, and one whose session is over goes.
+And what is asked for by those who cannot wait tells what they will ask for next: a voice that is transcribed is answered a
+moment later by another model, which is brought up meanwhile.
 """
 
 from __future__ import annotations
 
-from gpu_scheduler.core.model import Demand, ModelBook, Request, State
+from gpu_scheduler.core.model import Before, Demand, ModelBook, Request, State
 
 GAP_LEAST_S = 1.0  # sooner is no worse than that
 PRIOR = 0.5  # how many gaps not knowing counts for
 READ_KEPT = 0.9  # of what was measured before, at each new measurement
+FOLLOWS_S = 5.0  # an ask that comes later than that after another does not follow it
+FOLLOWS_SHARE, FOLLOWS_ASKS = (
+    0.5,
+    3.0,
+)  # how often it has to have followed to be expected, and of how many
+FOLLOWS_KEPT = 0.97
 
 
 def note_ask(state: State, request: Request, now: float) -> None:
@@ -25,7 +33,28 @@ def note_ask(state: State, request: Request, now: float) -> None:
         demand.gaps.append(now - demand.rests_since)
     demand.rests_since = now
     protect_s = state.policy.classes[request.service_class].protect_s
-    demand.protected_until = max(demand.protected_until, now + protect_s)
+    if protect_s > 0:
+        demand.protected_until = max(demand.protected_until, now + protect_s)
+        _note_succession(state, request.model, demand, now, protect_s)
+
+
+def _note_succession(
+    state: State, model: str, demand: Demand, now: float, protect_s: float
+) -> None:
+    """One of a class that cannot wait: whom does it follow, and who will probably follow it?"""
+    for before in state.before:
+        if before.model != model and now - before.at <= FOLLOWS_S and model not in before.followed:
+            before.followed.add(model)
+            followers = state.demand[before.model].followers
+            followers[model] = followers.get(model, 0.0) + 1.0
+    state.before.append(Before(model, now))
+    demand.asks = demand.asks * FOLLOWS_KEPT + 1.0
+    for name, count in list(demand.followers.items()):
+        demand.followers[name] = count * FOLLOWS_KEPT
+        if demand.asks >= FOLLOWS_ASKS and count >= FOLLOWS_SHARE * (demand.asks - 1.0):
+            follower = state.demand[name]
+            follower.expected_until = now + FOLLOWS_S
+            follower.protected_until = max(follower.protected_until, now + protect_s)
 
 
 def note_end(state: State, model: str, now: float) -> None:

@@ -117,6 +117,13 @@ class NodeLost:
 
 
 @dataclass(frozen=True)
+class NodeLeft:
+    """A node does not belong to the house any more: nothing of it is there, and nobody wakes it."""
+
+    node: str
+
+
+@dataclass(frozen=True)
 class ActionFailed:
     """A node refused an action or did not get it."""
 
@@ -179,6 +186,7 @@ Event = (
     | OriginResumed
     | NodeSeen
     | NodeLost
+    | NodeLeft
     | ActionFailed
     | AgentSeen
     | AgentGone

@@ -116,11 +116,11 @@ def _judge(draft: Draft, model: str) -> None:
     obstacles: list[tuple[str, str, float | None]] = []
     open_: list[Deployment] = []
     for deployment in deployments:
-        obstacle = _obstacle(draft, deployment)
-        if obstacle is None:
+        found = obstacle(draft, deployment)
+        if found is None:
             open_.append(deployment)
         else:
-            obstacles.append(obstacle)
+            obstacles.append(found)
     draft.open[model] = open_
     if not open_:
         code, _, retry = min(obstacles, key=lambda o: TELLING.index(o[0]))
@@ -139,7 +139,7 @@ def _refuse_all(draft: Draft, model: str, code: str, why: str, retry: float | No
     del draft.lines[model]
 
 
-def _obstacle(draft: Draft, deployment: Deployment) -> tuple[str, str, float | None] | None:
+def obstacle(draft: Draft, deployment: Deployment) -> tuple[str, str, float | None] | None:
     """Why a deployment cannot serve, now or ever; None when it can, or when its node is being woken for it."""
     state, now = draft.state, draft.now
     node = state.nodes[deployment.node]

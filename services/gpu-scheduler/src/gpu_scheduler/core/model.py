@@ -233,6 +233,19 @@ class Demand:
     gaps: deque[float] = field(default_factory=lambda: deque[float](maxlen=60))
     rests_since: float | None = None  # its last ask, or the end of the last that ran
     protected_until: float = float("-inf")
+    # Of classes that cannot wait, decayed: its asks, and how many of them an ask for another model followed at once.
+    asks: float = 0.0
+    followers: dict[str, float] = field(default_factory=dict[str, float])
+    expected_until: float = float("-inf")  # one that it follows has just been asked for
+
+
+@dataclass
+class Before:
+    """An ask of a class that cannot wait, and which models such asks followed it for."""
+
+    model: str
+    at: float
+    followed: set[str] = field(default_factory=set[str])
 
 
 @dataclass
@@ -290,6 +303,7 @@ class State:
     peaks: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
     peaks_unsaved: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
     demand: dict[str, Demand] = field(default_factory=dict[str, "Demand"])  # by model
+    before: deque[Before] = field(default_factory=lambda: deque["Before"](maxlen=16))
     journal: deque[str] = field(default_factory=lambda: deque[str](maxlen=200))
 
 

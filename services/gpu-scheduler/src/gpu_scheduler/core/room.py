@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.grants import preempt_one
 from gpu_scheduler.core.ledger import COMING, GOING, needs, reload_s, start_s, wake_s
-from gpu_scheduler.core.letting_go import allows
+from gpu_scheduler.core.letting_go import allows, obstacle
 from gpu_scheduler.core.model import Deployment, Instance, Phase, Request
 from gpu_scheduler.core.sets import Pick
 from gpu_scheduler.core.victims import AFTER, NOW, Found, Victims, Want
@@ -98,7 +98,31 @@ def _wants(draft: Draft) -> list[Want]:
             for i in draft.by_model.get(key[1], ())
         )
     )
+    wants.extend(_expected(draft))
     wants.sort(key=lambda want: want.due)
+    return wants
+
+
+def _expected(draft: Draft) -> list[Want]:
+    """What will probably be asked for at once by one who cannot wait, as if it were asked for now."""
+    state, policy = draft.state, draft.state.policy
+    wants: list[Want] = []
+    for model, demand in state.demand.items():
+        if draft.now >= demand.expected_until or model in draft.lines or model in state.banned:
+            continue
+        if any(i.phase is not Phase.ASLEEP for i in draft.by_model.get(model, ())):
+            continue  # it is there, comes or goes
+        draft.open[model] = [
+            deployment
+            for deployment in state.deployments.values()
+            if deployment.model == model
+            and draft.up(deployment.node)
+            and obstacle(draft, deployment) is None
+        ]
+        due = (
+            draft.now - max(kind.priority for kind in policy.classes.values()) / policy.aging_per_s
+        )
+        wants.append(Want(model, due, None, expected=True, urgent=True, drains=False))
     return wants
 
 
@@ -354,6 +378,8 @@ def _take(option: Option, found: Found) -> bool:
 
 
 def _who(draft: Draft, want: Want) -> str:
+    if want.expected:
+        return f"{want.model} is asked for a moment after what has just been asked for"
     if want.head is None:
         return "the owner wants it"
     waiting = len(want.line.order) if want.line else 1

@@ -66,6 +66,26 @@ def node_lost(state: State, name: str) -> None:
             state.doomed[request.id] = doom
 
 
+def node_left(state: State, name: str, now: float) -> None:
+    """A node has left the house: what it had is forgotten. That it was being drained is the owner's word and stays."""
+    node = state.nodes.get(name)
+    if node is None:
+        return
+    node_lost(state, name)
+    doom = Doom(NODE_AWAY, f"the node {name} has left the house")
+    for instance in [i for i in state.instances.values() if i.deployment[0] == name]:
+        remove(state, instance, now, now, doom)
+    for request in state.granted.values():
+        card = state.cards.get(request.lease_card or "")
+        if card is not None and card.node == name:
+            state.doomed.setdefault(request.id, doom)
+    state.cards = {card.id: card for card in state.cards.values() if card.node != name}
+    state.deployments = {k: d for k, d in state.deployments.items() if k[0] != name}
+    state.books = {key: book for key, book in state.books.items() if key[0] != name}
+    state.wanted = {key for key in state.wanted if key[0] != name}
+    state.nodes[name] = Node(name, draining=node.draining)
+
+
 def action_failed(state: State, event: ActionFailed, now: float) -> None:
     """A node refused an action: what it says next is believed again. One that may have arrived all the same stays booked.
 

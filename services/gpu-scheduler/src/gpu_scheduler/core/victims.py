@@ -73,6 +73,12 @@ class Want:
     over_s: float = 0.0  # how long its patience has been over; negative: for how long it lasts
     urgent: bool = False  # it is of a class that cannot wait, whose models are protected themselves
     drains: bool = True  # it has waited for so long that busy models make room for it
+    expected: bool = False  # nobody waits yet
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the owner wants it."""
+        return self.line is None and not self.expected
 
     def pressing(self) -> bool:
         """Whether somebody's patience is over."""
@@ -80,6 +86,8 @@ class Want:
 
     def worth(self) -> str | None:
         """Why somebody is to go for it, or None if nobody is yet."""
+        if self.expected:
+            return "whoever asks for it cannot wait"
         if self.line is None:
             return "by order"
         return "that is as long as its class is to wait" if self.pressing() else None
@@ -132,7 +140,7 @@ class Victims:
             if candidate is None or not self.may_go(candidate, want):
                 return None
             forced.append(candidate)
-        ends = want.over_s >= draft.state.policy.end_over_s or want.line is None
+        ends = want.over_s >= draft.state.policy.end_over_s or want.ordered
         choice = [
             c
             for c in self._candidates(card_id)
@@ -212,7 +220,7 @@ class Victims:
             return False
         if candidate.line is not None and candidate.line.due <= want.due:
             return False
-        if instance.phase is Phase.ASLEEP or want.line is None or candidate.deployment is None:
+        if instance.phase is Phase.ASLEEP or want.ordered or candidate.deployment is None:
             return True
         if not want.drains and (candidate.busy or candidate.line is not None):
             return False
