@@ -24,7 +24,7 @@ class Service:
         self.go = asyncio.Event()
         self.go.set()
         self.held = 0
-        room = Middleware(UploadRoom, paths=["/file"], held_bytes_max=2000, body_bytes_max=1500)
+        room = Middleware(UploadRoom, paths=["/file"], held_bytes_max=2000)
         app = Starlette(routes=[Route("/file", self.take, methods=["POST"])], middleware=[room])
         settings = read(
             HttpSettings, {"LARES_BIND": "127.0.0.1", "LARES_HEARTBEAT": str(tmp_path / "beat")}
@@ -98,17 +98,29 @@ async def test_files_are_taken_only_while_there_is_room_for_them(service: Servic
     assert (await service.client.post("/file", files=file)).status_code == 200
 
 
-async def test_a_body_of_untold_length_takes_all_the_room_it_could_need(service: Service) -> None:
+async def test_a_body_of_untold_length_takes_room_as_it_comes(service: Service) -> None:
     service.go.clear()
 
     async def pieces() -> Any:
-        yield b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n'
+        yield b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n'
+        yield b'--x\r\nContent-Disposition: form-data; name="b"\r\n\r\n' + b"y" * 800
+        yield b"\r\n--x--\r\n"
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    first = asyncio.create_task(service.client.post("/file", content=pieces(), headers=headers))
+
+    async def ask() -> httpx.Response:
+        return await service.client.post("/file", content=pieces(), headers=headers)
+
+    first = asyncio.create_task(ask())
     while not service.held:
         await asyncio.sleep(0)
-    refused = await service.client.post("/file", files={"file": ("a", b"x" * 500)})
-    assert refused.status_code == 503
+    refused = await service.client.post("/file", files={"file": ("a", b"x" * FILE_MAX)})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "kit.uploads_full")
+    second = asyncio.create_task(ask())
+    while service.held < 2:
+        await asyncio.sleep(0)
+    # It is full in the middle of the third.
+    assert (await ask()).status_code == 503
     service.go.set()
-    assert (await first).json()["fields"] == {"a": "b"}
+    assert [(await one).status_code for one in (first, second)] == [200, 200]
+    assert (await ask()).status_code == 200

@@ -35,7 +35,7 @@ WEATHER: Any = {
         "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
     },
 }
-PIXEL = base64.b64encode(b"not really a png").decode()
+PIXEL = base64.b64encode(b"not really a png!!").decode()
 
 
 @pytest.fixture
@@ -187,12 +187,13 @@ async def whole(stream: Any) -> dict[str, Any]:
     return {"tool_calls": [calls[index] for index in sorted(calls)]}
 
 
-async def test_pictures_and_schemas_go_along(gateway: Served, claude: Claude) -> None:
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_pictures_and_schemas_go_along(gateway: Served, claude: Claude, size: int) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     shape = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
     parts = [
         {"type": "text", "text": "what is this"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL * size}"}},
         {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
     ]
     messages = [{"role": "user", "content": parts}]
@@ -204,7 +205,7 @@ async def test_pictures_and_schemas_go_along(gateway: Served, claude: Claude) ->
     }
     sources = [block["source"] for block in sent["messages"][0]["content"][1:]]
     assert sources == [
-        {"type": "base64", "media_type": "image/png", "data": PIXEL},
+        {"type": "base64", "media_type": "image/png", "data": PIXEL * size},
         {"type": "url", "url": "https://example.org/a.png"},
     ]
 

@@ -117,6 +117,19 @@ async def test_a_granted_request_goes_to_the_node_through_the_proxy_with_its_fen
     assert node.asked[0]["model"] == "qwen"
 
 
+async def test_a_picture_goes_to_the_node_and_is_estimated_as_one(
+    gateway: Served, scheduler: Scheduler, node: Outsider
+) -> None:
+    await offered(gateway)
+    url = "data:image/png;base64," + "iVBORw0K" * 20_000
+    parts = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": url}}]
+    node.mode = "drops once"
+    shown: Any = [{"role": "user", "content": parts}]
+    await gateway.client.chat.completions.create(model="talker", messages=shown)
+    assert [sent["messages"] for sent in node.asked] == [shown, shown]
+    assert scheduler.asks()[0].prompt_tokens == 1024 + len("hello") // 4
+
+
 async def test_the_next_request_uses_the_same_connection(
     gateway: Served, proxy: tuple[Proxy, str]
 ) -> None:

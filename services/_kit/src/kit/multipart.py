@@ -12,7 +12,7 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit.errors import BodyTooLarge, InvalidRequest, UploadsFull
 
@@ -66,15 +66,18 @@ async def read_form(request: Request, *, file_bytes_max: int) -> MultipartForm:
 
 
 class UploadRoom:
-    """Refuses a request to `paths` whose body would be one too many in memory. Added as middleware."""
+    """Refuses a request to `paths` whose body would be one too many in memory. Added as middleware.
+
+    Bodies of at most `small_bytes` are neither counted nor refused.
+    """
 
     def __init__(
-        self, app: ASGIApp, paths: Collection[str], held_bytes_max: int, body_bytes_max: int
+        self, app: ASGIApp, paths: Collection[str], held_bytes_max: int, small_bytes: int = 0
     ) -> None:
         self.app = app
         self.paths = frozenset(paths)
         self.held_bytes_max = held_bytes_max
-        self.body_bytes_max = body_bytes_max
+        self.small_bytes = small_bytes
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,16 +85,32 @@ class UploadRoom:
         if scope["type"] != "http" or scope["path"] not in self.paths:
             await self.app(scope, receive, send)
             return
+        taken = received = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size <= max(taken, self.small_bytes):
+                return
+            if self.held + size - taken > self.held_bytes_max:
+                raise UploadsFull(Retry_After="5")
+            self.held += size - taken
+            taken = size
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                take(received)
+            return message
+
         announced = [value for name, value in scope["headers"] if name == b"content-length"]
-        # Whoever does not say how much it is may send as much as is taken at all.
-        size = int(announced[0]) if announced and announced[0].isdigit() else self.body_bytes_max
-        if self.held + size > self.held_bytes_max:
-            raise UploadsFull(Retry_After="5")
-        self.held += size
         try:
-            await self.app(scope, receive, send)
+            if announced and announced[0].isdigit():
+                take(int(announced[0]))
+            await self.app(scope, counted, send)
         finally:
-            self.held -= size
+            self.held -= taken
 
 
 @dataclass

@@ -32,7 +32,7 @@ from model_gateway.gpu.setup import gpu_ways
 from model_gateway.numbers import Numbers
 from model_gateway.routes import Api
 from model_gateway.settings import Settings
-from model_gateway.uploads import FORM_BYTES_MAX, HELD_BYTES_MAX
+from model_gateway.uploads import HELD_BYTES_MAX, SMALL_BODY_BYTES
 from model_gateway.upstream import Upstream
 from model_gateway.ways import GPU
 
@@ -94,7 +94,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
     }
     # Inside what `equip` adds: a request that is refused for lack of room is still counted and traced.
     room = Middleware(
-        UploadRoom, paths=larger, held_bytes_max=HELD_BYTES_MAX, body_bytes_max=FORM_BYTES_MAX
+        UploadRoom, paths=larger, held_bytes_max=HELD_BYTES_MAX, small_bytes=SMALL_BODY_BYTES
     )
     app = Starlette(lifespan=with_heartbeat(lifespan), middleware=[room])
     key = settings.caller_public_key

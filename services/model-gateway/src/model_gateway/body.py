@@ -10,7 +10,7 @@ Fields = dict[str, Any]
 REPLY_BYTES_MAX = 16 * 1024 * 1024
 
 
-def json_object(body: bytes) -> Fields:
+def json_object(body: bytes | bytearray) -> Fields:
     """Return the decoded object. Raises RequestInvalid."""
     try:
         fields = json.loads(body)

@@ -29,6 +29,7 @@ log = logs.get(__name__)
 
 MICROS = 1_000_000
 UNLIMITED = 2**62
+PICTURE_TOKENS_MAX = 65_536
 # These answer with something else than text of their own.
 WRITES_NO_TOKENS = ("/embeddings", "/rerank", "/audio/", "/images/")
 
@@ -69,8 +70,10 @@ def most(way: Way, ask: Ask, endpoint_path: str, outgoing: Outgoing) -> Amount:
     """Return the most that a call can take: a token has at least one byte, and none lies beyond the context."""
     context = way.context_tokens or 0
     size = len(outgoing.body) if isinstance(outgoing.body, bytes) else context
-    # A picture is more bytes than tokens.
-    read = context if "vision" in ask.needs.skills else min(size, context or size)
+    if ask.needs.pictures:
+        # How many tokens a picture is only its model knows.
+        size = context or size + ask.needs.pictures * PICTURE_TOKENS_MAX
+    read = min(size, context or size)
     written = 0
     if not endpoint_path.startswith(WRITES_NO_TOKENS):
         written = ask.needs.output_tokens or output_limit(way)

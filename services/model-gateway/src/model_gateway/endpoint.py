@@ -16,6 +16,7 @@ from starlette.requests import Request
 from model_gateway import sse
 from model_gateway.body import Fields, json_object
 from model_gateway.catalogue import Kind, Model
+from model_gateway.pictures import Pictures
 from model_gateway.ways import Needs, Way
 
 JSON_TYPE, STREAM_TYPE = "application/json", sse.MEDIA_TYPE
@@ -33,10 +34,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Form:
-    """A request's body: a JSON object, or a multipart form with its files."""
+    """A request's body: a JSON object, or a multipart form with its files. Large pictures stand beside their marks."""
 
     fields: Fields = field(repr=False)
     uploads: tuple[Upload, ...] = ()
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,23 @@ class Ask:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What is sent to a way: `path` below its base (`/chat/completions`), and the body, which may have to be sent again."""
+    """What is sent to a way: `path` below its base (`/chat/completions`), and the body, which may have to be sent again.
+
+    `pictures` are put into a body of bytes while it is sent.
+    """
 
     path: str
     body: bytes | Callable[[], AsyncIterator[bytes]] = field(repr=False)
     content_type: str = JSON_TYPE
     accept: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict[str, str])  # beside the usual ones
+    pictures: Pictures | None = None
+
+    def data(self) -> bytes | AsyncIterator[bytes]:
+        """Return the body for one sending."""
+        if not isinstance(self.body, bytes):
+            return self.body()
+        return self.body if self.pictures is None else self.pictures.pieces(self.body)
 
 
 class Answer(Protocol):

@@ -63,8 +63,12 @@ class Anthropic(Protocol):
 
         request = to_messages(json_object(outgoing.body), way.extra_fields)
         version = VERSION_WITH_SAMPLING if set(SAMPLING) & set(request) else VERSION
-        headers = {"anthropic-version": version}
-        return Outgoing("/messages", to_json(request), JSON_TYPE, outgoing.accept, headers)
+        headers, body = {"anthropic-version": version}, to_json(request)
+        if outgoing.pictures is not None:
+            headers.update(outgoing.pictures.headers(body))
+        return Outgoing(
+            "/messages", body, JSON_TYPE, outgoing.accept, headers, pictures=outgoing.pictures
+        )
 
     async def read(self, response: aiohttp.ClientResponse) -> Answer:
         """Return the answer translated."""

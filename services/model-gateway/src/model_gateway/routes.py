@@ -19,6 +19,7 @@ from model_gateway.streamed import Streamed
 from model_gateway.ways import NO_OFFERS, Offers, Way, choose, find_model, is_off, ways_of
 
 CHARS_PER_TOKEN = 4  # as models read on average; only an estimate is made of it
+PICTURE_TOKENS = 1024  # from 256 to some thousands, by the model and the picture's size
 CLIENT_GONE_STATUS = 499  # nobody reads it; the metrics do
 
 
@@ -73,7 +74,9 @@ class Api:
             offers=self.offers(),
         )
         call = Call(endpoint.path, ways[0].model, terms)
-        call.prompt_tokens = ask.needs.prompt_chars // CHARS_PER_TOKEN or None
+        needs = ask.needs
+        tokens = needs.prompt_chars // CHARS_PER_TOKEN + needs.pictures * PICTURE_TOKENS
+        call.prompt_tokens = tokens or None
         work = Work(call, endpoint, ask, ways)
         if ask.stream:
             return Streamed(self.desk, work, self.keep_alive_seconds)

@@ -15,6 +15,8 @@ UPLOAD_BYTES_MAX = 25 * 1024 * 1024
 FORM_BYTES_MAX = UPLOAD_BYTES_MAX + 256 * 1024
 # Over all requests. The service's container has 128 MiB for everything.
 HELD_BYTES_MAX = 32 * 1024 * 1024
+# A request of so little is not counted: a question must not wait for somebody's recording.
+SMALL_BODY_BYTES = 256 * 1024
 PIECE_BYTES = 64 * 1024
 
 

@@ -114,7 +114,7 @@ class Upstream:
             try:
                 return await self._session.post(
                     self.backend.url + outgoing.path,
-                    data=outgoing.body if isinstance(outgoing.body, bytes) else outgoing.body(),
+                    data=outgoing.data(),
                     headers=self._headers(outgoing),
                     proxy=self._proxy,
                     ssl=self._tls,

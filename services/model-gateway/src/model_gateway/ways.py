@@ -55,7 +55,8 @@ GPU = "gpu"
 class Needs:
     """What a request asks of whoever answers it."""
 
-    prompt_chars: int = 0
+    prompt_chars: int = 0  # of text: a picture has none
+    pictures: int = 0
     output_tokens: int | None = None  # None: as many as the way gives by itself
     inputs: int = 0
     skills: frozenset[Skill] = frozenset()

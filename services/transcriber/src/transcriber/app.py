@@ -47,9 +47,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
 
     body_max = settings.upload_bytes_max + FORM_BYTES
     larger = dict.fromkeys(PATHS, body_max)
-    room = Middleware(
-        UploadRoom, paths=PATHS, held_bytes_max=HELD_FILES * body_max, body_bytes_max=body_max
-    )
+    room = Middleware(UploadRoom, paths=PATHS, held_bytes_max=HELD_FILES * body_max)
     app = Starlette(lifespan=with_heartbeat(lifespan), middleware=[room])
     equip(app, "transcriber", domain="inference", settings=settings, body_bytes_max_at=larger)
     numbers = Numbers(app.state.metrics, desk)

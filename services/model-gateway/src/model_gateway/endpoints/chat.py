@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from starlette.requests import Request
+
 from model_gateway import sse
 from model_gateway.body import Fields, read_json, to_json
 from model_gateway.catalogue import Model, Skill
@@ -28,6 +30,7 @@ from model_gateway.endpoints.fields import (
 )
 from model_gateway.endpoints.relay import relay
 from model_gateway.errors import BackendInvalid, RequestInvalid
+from model_gateway.pictures import BODY_BYTES_MAX, receive_pictured
 from model_gateway.ways import Needs, Way, output_limit
 
 # OpenAI's fields that say what to answer. `user`, `metadata` and `store` are left out: they tell a provider who asks.
@@ -71,6 +74,12 @@ class Chat(Endpoint[ChatAsk]):
 
     path = "/chat/completions"
     kinds = frozenset({"chat"})
+    body_bytes_max = BODY_BYTES_MAX
+
+    async def receive(self, request: Request) -> Form:
+        """Return the body. Raises RequestInvalid, or BodyTooLarge for more text than a request may have."""
+        fields, pictures = await receive_pictured(request)
+        return Form(fields, pictures=pictures)
 
     def read(self, form: Form, model: Model) -> ChatAsk:
         """Return the checked request. Raises RequestInvalid."""
@@ -89,6 +98,7 @@ class Chat(Endpoint[ChatAsk]):
             skills.add("json_schema")
         needs = Needs(
             prompt_chars=chars,
+            pictures=pictures,
             output_tokens=asked_tokens(fields, "max_completion_tokens", "max_tokens"),
             skills=frozenset(skills),
         )
@@ -110,7 +120,11 @@ class Chat(Endpoint[ChatAsk]):
         if ask.stream and way.stream_usage:
             payload["stream_options"] = {"include_usage": True}
         accept = STREAM_TYPE if ask.stream else JSON_TYPE
-        return Outgoing(self.path, to_json(payload), accept=accept)
+        body, pictures = to_json(payload), ask.form.pictures
+        if pictures is None:
+            return Outgoing(self.path, body, accept=accept)
+        headers = pictures.headers(body)
+        return Outgoing(self.path, body, accept=accept, headers=headers, pictures=pictures)
 
     async def whole(self, ask: ChatAsk, way: Way, answer: Answer, tally: Tally) -> Whole:
         """Return the answer under the house's name for the model. Raises BackendInvalid."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import KitError
+from starlette.requests import Request
 
 from model_gateway import sse
 from model_gateway.body import Fields, read_json, to_json
@@ -22,6 +23,7 @@ from model_gateway.endpoints.response_events import Events
 from model_gateway.endpoints.response_items import chat_fields
 from model_gateway.endpoints.response_made import Made, items_of, usage_of
 from model_gateway.errors import BackendFailed, BackendInvalid, NotKept, RequestInvalid
+from model_gateway.pictures import BODY_BYTES_MAX
 from model_gateway.ways import Way
 
 RESPONSE_FIELDS = frozenset(
@@ -67,9 +69,14 @@ class Responses(Endpoint[ResponseAsk]):
 
     path = "/responses"
     kinds = frozenset({"chat"})
+    body_bytes_max = BODY_BYTES_MAX
 
     def __init__(self) -> None:
         self._chat = Chat()
+
+    async def receive(self, request: Request) -> Form:
+        """Return the body. Raises RequestInvalid, or BodyTooLarge for more text than a request may have."""
+        return await self._chat.receive(request)
 
     def read(self, form: Form, model: Model) -> ResponseAsk:
         """Return the checked request. Raises RequestInvalid or NotKept."""
@@ -79,7 +86,8 @@ class Responses(Endpoint[ResponseAsk]):
         _refuse_kept(fields)
         chat = chat_fields(fields)
         chat |= {key: fields[key] for key in extra - RESPONSE_FIELDS if key in fields}
-        asked = self._chat.read(Form({**chat, "model": fields.get("model")}), model)
+        chat_form = Form({**chat, "model": fields.get("model")}, pictures=form.pictures)
+        asked = self._chat.read(chat_form, model)
         return ResponseAsk(form, asked.needs, asked.stream, chat=asked)
 
     def outgoing(self, ask: ResponseAsk, way: Way) -> Outgoing:

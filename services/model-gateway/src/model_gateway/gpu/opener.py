@@ -245,7 +245,7 @@ class Gpu:
         try:
             return await session.post(
                 f"{granted.node_url}{granted.path}/v1{outgoing.path}",
-                data=outgoing.body if isinstance(outgoing.body, bytes) else outgoing.body(),
+                data=outgoing.data(),
                 headers={
                     "content-type": outgoing.content_type,
                     "accept": outgoing.accept,
