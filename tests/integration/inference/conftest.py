@@ -130,8 +130,8 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def node_tls(secrets: Path, folder: Path) -> ssl.SSLContext:
-    """Return what the node listens with: signed by the house's own authority, as a joining would."""
+def sign_node(secrets: Path) -> tuple[bytes, bytes, str]:
+    """Return a node's key, its certificate and the authority: signed by the house's own, as a joining would."""
     pem = (secrets / "gpu-scheduler" / "node_authority").read_text()
     signer = Authority(pem, (secrets / "gpu-scheduler" / "node_authority_key").read_text(), Clock())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -140,7 +140,13 @@ def node_tls(secrets: Path, folder: Path) -> ssl.SSLContext:
     issued = signer.sign(csr, name="forge", address="127.0.0.1", tls_name=TLS_NAME)
     form = serialization.PrivateFormat.PKCS8
     private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    (folder / "node.pem").write_bytes(private + issued.certificate.encode())
+    return private, issued.certificate.encode(), pem
+
+
+def node_tls(secrets: Path, folder: Path) -> ssl.SSLContext:
+    """Return what the node listens with."""
+    private, certificate, pem = sign_node(secrets)
+    (folder / "node.pem").write_bytes(private + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
@@ -185,19 +191,47 @@ def models(home_port: int) -> dict[str, Any]:
     }
 
 
+def scheduler_secrets(
+    pg: Postgres, valkey: Any, caller_factory: CallerFactory, state: Path
+) -> Path:
+    """Make a house's secrets, those of the scheduler filled in for these databases; return their folder."""
+    secrets = make_secrets(state)
+    for name, value in {
+        "db_password": pg.password("svc_gpu_scheduler"),
+        "caller_public_key": caller_factory.public_key_pem,
+        "valkey_password": valkey.password("gpu_scheduler"),
+    }.items():
+        (secrets / "gpu-scheduler" / name).write_text(value)
+    return secrets
+
+
+def the_scheduler(secrets: Path, shared: dict[str, str], valkey: Any, folder: Path) -> Process:
+    """The scheduler as its container starts it; not started yet."""
+    return Process(
+        "gpu_scheduler",
+        {
+            **shared,
+            "LARES_PORT": str(free_port()),
+            "LARES_SECRETS_DIR": str(secrets / "gpu-scheduler"),
+            "LARES_HEARTBEAT": str(folder / "heartbeat-scheduler"),
+            "LARES_VALKEY_HOST": valkey.host,
+            "LARES_VALKEY_PORT": str(valkey.port),
+            "LARES_SCHEDULING_FILE": str(ROOT / "inference" / "scheduling.yaml"),
+            "LARES_CADDY_ADDRESS": "10.89.32.3",
+            "LARES_WAKE_DIR": str(folder),
+        },
+        folder / "scheduler.log",
+    )
+
+
 @pytest.fixture
 async def scene(
     pg: Postgres, valkey: Any, caller_factory: CallerFactory, tmp_path: Path
 ) -> AsyncGenerator[Scene]:
     """Everything, running."""
-    secrets = make_secrets(tmp_path / "state")
-    for service, login in (
-        ("gpu-scheduler", "svc_gpu_scheduler"),
-        ("model-gateway", "svc_model_gateway"),
-    ):
-        (secrets / service / "db_password").write_text(pg.password(login))
-        (secrets / service / "caller_public_key").write_text(caller_factory.public_key_pem)
-    (secrets / "gpu-scheduler" / "valkey_password").write_text(valkey.password("gpu_scheduler"))
+    secrets = scheduler_secrets(pg, valkey, caller_factory, tmp_path / "state")
+    (secrets / "model-gateway" / "db_password").write_text(pg.password("svc_model_gateway"))
+    (secrets / "model-gateway" / "caller_public_key").write_text(caller_factory.public_key_pem)
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(Node("small").serving(node_tls(secrets, tmp_path)))
         link = await stack.enter_async_context(Link().serving())
@@ -214,21 +248,7 @@ async def scene(
             "LARES_POSTGRES_PORT": str(pg.port),
             "LARES_EGRESS_PROXY_URL": f"http://127.0.0.1:{link.port}",
         }
-        scheduler = Process(
-            "gpu_scheduler",
-            {
-                **shared,
-                "LARES_PORT": str(free_port()),
-                "LARES_SECRETS_DIR": str(secrets / "gpu-scheduler"),
-                "LARES_HEARTBEAT": str(tmp_path / "heartbeat-scheduler"),
-                "LARES_VALKEY_HOST": valkey.host,
-                "LARES_VALKEY_PORT": str(valkey.port),
-                "LARES_SCHEDULING_FILE": str(ROOT / "inference" / "scheduling.yaml"),
-                "LARES_CADDY_ADDRESS": "10.89.32.3",
-                "LARES_WAKE_DIR": str(tmp_path),
-            },
-            tmp_path / "scheduler.log",
-        )
+        scheduler = the_scheduler(secrets, shared, valkey, tmp_path)
         gateway = Process(
             "model_gateway",
             {

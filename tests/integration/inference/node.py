@@ -239,7 +239,8 @@ async def listening(app: web.Application, tls: ssl.SSLContext | None = None) -> 
 class Link:
     """The egress proxy between the house and the node: CONNECT alone; `cut` ends every tunnel and refuses new ones.
 
-    While `passing` is not set, what is sent is swallowed and nobody is told, as by a cable that was pulled.
+    While `passing` is not set, what is sent is swallowed and nobody is told, as by a cable that was pulled. Of the next
+    `answers_lost` tunnels the request arrives, and the answer does not.
     """
 
     def __init__(self) -> None:
@@ -247,6 +248,7 @@ class Link:
         self.up = True
         self.passing = asyncio.Event()
         self.passing.set()
+        self.answers_lost = 0
         self._open: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -275,6 +277,10 @@ class Link:
         host, _, port = where.decode().rpartition(":")
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        if self.answers_lost:
+            self.answers_lost -= 1
+            await self._lose(reader, writer, far_reader, far_writer)
+            return
         ends = {writer, far_writer}
         self._open |= ends
         await asyncio.gather(
@@ -283,6 +289,22 @@ class Link:
             return_exceptions=True,
         )
         self._open -= ends
+
+    async def _lose(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        far_reader: asyncio.StreamReader,
+        far_writer: asyncio.StreamWriter,
+    ) -> None:
+        """Let the handshake through, and the request; hang up when the answer comes."""
+        to_node = asyncio.create_task(self._copy(reader, far_writer))
+        writer.write(await far_reader.read(65_536))
+        # TLS 1.3 without tickets: whatever the node says after its one flight is the answer.
+        await far_reader.read(65_536)
+        writer.transport.abort()
+        far_writer.transport.abort()
+        await asyncio.gather(to_node, return_exceptions=True)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
