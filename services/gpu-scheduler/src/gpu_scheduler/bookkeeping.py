@@ -12,7 +12,7 @@ from gpu_scheduler.keeping import Keeper
 from gpu_scheduler.loop import Loop, Turn
 from gpu_scheduler.numbers import Numbers
 from gpu_scheduler.store import Minute
-from gpu_scheduler.troubles import over_mib
+from gpu_scheduler.troubles import over_mib, sleeps
 from gpu_scheduler.views import Views
 
 GAUGES_SECONDS = 1.0
@@ -32,6 +32,7 @@ class Bookkeeping:
         self._minutes: dict[str, datetime] = {}
         self._gauged_at = float("-inf")
         self._cards: set[tuple[str, str]] = set()
+        self._nodes: set[str] = set()
         self._models: set[tuple[str, str]] = set()
 
     def turned(self, state: State, turn: Turn) -> float | None:
@@ -59,6 +60,12 @@ class Bookkeeping:
         for kind in ServiceClass:
             numbers.queue.labels(kind.value).set(state.queued_by_class[kind])
             numbers.queue_age.labels(kind.value).set(oldest[kind])
+        names = set(self._fleet.names())
+        for gone in self._nodes - names:
+            numbers.node_sleeps.remove(gone)
+        for name in names:
+            numbers.node_sleeps.labels(name).set(sleeps(state, name, now))
+        self._nodes = names
         # Of what is not offered any more nothing is said, so that no alert outlives its model.
         declared = state.books.keys() & state.deployments.keys()
         for key in self._models - declared:

@@ -41,6 +41,9 @@ class Numbers:
         )
         self.age = metrics.gauge("gpu_card_reading_age_seconds", "Age of a reading.", by_card)
         self.node_up = metrics.gauge("gpu_node_up", "1 while the node answers.", ("node",))
+        self.node_sleeps = metrics.gauge(
+            "gpu_node_sleeps", "1 while a node that can be woken is off, and may be.", ("node",)
+        )
         self.crashes = metrics.gauge(
             "gpu_model_crashes", "Starts in a row that failed.", ("node", "model")
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contracts.gpustatus import TROUBLES_MAX, Trouble
 from contracts.scheduling import CardView
 
-from gpu_scheduler.core.model import Node, State
+from gpu_scheduler.core.model import State
 
 # A link that breaks for a moment needs nobody.
 AWAY_SECONDS = 30.0
@@ -53,9 +53,9 @@ def _away(state: State, joined: Iterable[str], now: float) -> Iterable[Trouble]:
         node = state.nodes.get(name)
         if node is not None and node.up:
             continue
+        if sleeps(state, name, now):
+            continue
         if node is not None and node.wakeable:
-            if not _would_not_wake(state, node, now):
-                continue  # it sleeps until somebody asks for it
             why = "It was woken, and has not answered since."
         else:
             heard = max(node.last_seen if node else float("-inf"), state.started_at)
@@ -67,8 +67,13 @@ def _away(state: State, joined: Iterable[str], now: float) -> Iterable[Trouble]:
         yield Trouble(kind="node_away", on=name, why=why)
 
 
-def _would_not_wake(state: State, node: Node, now: float) -> bool:
-    return node.wake_tried_at is not None and now - node.wake_tried_at > state.policy.node_wake_s
+def sleeps(state: State, name: str, now: float) -> bool:
+    """Whether a node is off and may be: it can be woken, and was not woken in vain."""
+    node = state.nodes.get(name)
+    if node is None or node.up or not node.wakeable:
+        return False
+    tried = node.wake_tried_at
+    return tried is None or now - tried <= state.policy.node_wake_s
 
 
 def _failing(state: State, now: float) -> Iterable[Trouble]:

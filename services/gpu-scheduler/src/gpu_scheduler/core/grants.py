@@ -91,13 +91,27 @@ def preempt_work(draft: Draft) -> None:
     """4. One whose class may, and who has waited for long enough, takes a place back from work that has not answered yet."""
     for line in draft.lines.values():
         request = line.head[2]
-        after = draft.state.policy.classes[request.service_class].preempt_after_s
-        if not line.model or after is None or draft.now - request.arrived < after:
+        if not line.model or not preempts(draft, request):
             continue
         ready = [i for i in draft.by_model.get(line.model, ()) if i.phase is Phase.READY]
         for instance in ready:
             if preempt_one(draft, instance, request):
                 break
+
+
+def preempts(draft: Draft, request: Request) -> bool:
+    """Whether its class may take places back, and it has waited for long enough."""
+    after = draft.state.policy.classes[request.service_class].preempt_after_s
+    return after is not None and draft.now - request.arrived >= after
+
+
+def preempt_all(draft: Draft, instance: Instance, by: Request) -> None:
+    """Take back whatever gives way: the room of the whole instance is wanted."""
+    if draft.up(instance.deployment[0]):
+        running = (draft.state.requests.get(name) for name in sorted(instance.running))
+        for victim in running:
+            if victim and preemptible(draft, victim) and victim.id not in draft.gone:
+                _take_back(draft, victim, by)
 
 
 def preempt_one(draft: Draft, instance: Instance, by: Request) -> bool:
@@ -109,13 +123,25 @@ def preempt_one(draft: Draft, instance: Instance, by: Request) -> bool:
     choice = [r for r in running if preemptible(draft, r) and r.id not in draft.gone]
     if not choice or not draft.up(instance.deployment[0]):
         return False
-    victim = max(choice, key=lambda r: (r.granted_at or 0.0, r.seq))  # it loses the least
+    _take_back(draft, max(choice, key=lambda r: (r.granted_at or 0.0, r.seq)), by)  # it loses least
+    return True
+
+
+def _take_back(draft: Draft, victim: Request, by: Request) -> None:
     draft.preempt(
         victim,
         f"a {by.service_class.value} request has waited for {draft.now - by.arrived:.1f} s and this "
         f"{victim.service_class.value} request has not begun to answer; it keeps its place",
     )
-    return True
+
+
+def all_preemptible(draft: Draft, instance: Instance) -> bool:
+    """Whether something runs on it, and all of it may be taken back or is on its way back."""
+    requests = draft.state.requests
+    return draft.busy(instance) == len(instance.running) > 0 and all(
+        (r := requests.get(name)) is not None and (r.preempting or preemptible(draft, r))
+        for name in instance.running
+    )
 
 
 def preemptible(draft: Draft, request: Request) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gpu_scheduler.core.draft import Draft
-from gpu_scheduler.core.grants import preempt_one
+from gpu_scheduler.core.grants import preempt_all, preempts
 from gpu_scheduler.core.ledger import COMING, GOING, needs, reload_s, start_s, wake_s
 from gpu_scheduler.core.letting_go import allows, obstacle
 from gpu_scheduler.core.model import Deployment, Instance, Phase, Request
@@ -66,6 +66,7 @@ def _wants(draft: Draft) -> list[Want]:
                     factor=_factor(draft, request),
                     over_s=draft.now - request.pressing_at,
                     drains=_drains(draft, request, 0.0),
+                    preempts=preempts(draft, request),
                 )
                 for due, _, request in line.order
                 if request.id not in draft.gone
@@ -88,6 +89,7 @@ def _wants(draft: Draft) -> list[Want]:
                 over_s=draft.now - line.pressing_at,
                 urgent=draft.state.policy.classes[head.service_class].protect_s > 0,
                 drains=any(_drains(draft, request, load) for _, _, request in line.order),
+                preempts=preempts(draft, head),
             )
         )
     wants.extend(
@@ -310,10 +312,8 @@ class _Room:
                 f"{_who(self.draft, want)}; {worth}; {model} finishes what runs and then makes room"
             )
             self.draft.hold(instance, want.model, why)
-            if want.head is not None:
-                after = self.draft.state.policy.classes[want.head.service_class].preempt_after_s
-                if after is not None and self.draft.now - want.head.arrived >= after:
-                    preempt_one(self.draft, instance, want.head)
+            if want.head is not None and want.preempts:
+                preempt_all(self.draft, instance, want.head)
             return
         if not victim.stop and not self.draft.can_sleep(instance) and self._stage(want, instance):
             return

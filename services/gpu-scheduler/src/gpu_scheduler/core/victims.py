@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gpu_scheduler.core.demand import protected, soonness
 from gpu_scheduler.core.draft import Draft
+from gpu_scheduler.core.grants import all_preemptible
 from gpu_scheduler.core.ledger import GOING, RESIDENT, reload_s, start_s, wake_s, work_s
 from gpu_scheduler.core.model import Deployment, DeploymentKey, Instance, Phase, Request
 from gpu_scheduler.core.sets import Pick, Priced, cheapest
@@ -39,6 +40,7 @@ class Candidate:
     busy_s: float  # how long what runs probably takes
     busy: bool = False
     protected: bool = False
+    yields: bool = False  # all that runs on it may be taken back
 
     def gain(self, stop: bool, old_remnant_mib: int) -> int:
         """What it gives back on each of its cards."""
@@ -74,6 +76,7 @@ class Want:
     urgent: bool = False  # it is of a class that cannot wait, whose models are protected themselves
     drains: bool = True  # it has waited for so long that busy models make room for it
     expected: bool = False  # nobody waits yet
+    preempts: bool = False  # its class may take places back, and it has waited for that
 
     @property
     def ordered(self) -> bool:
@@ -222,7 +225,9 @@ class Victims:
             return False
         if instance.phase is Phase.ASLEEP or want.ordered or candidate.deployment is None:
             return True
-        if not want.drains and (candidate.busy or candidate.line is not None):
+        works = candidate.busy or candidate.line is not None
+        emptied = not candidate.busy and instance.held_for == want.model
+        if works and not want.drains and not (want.preempts and (candidate.yields or emptied)):
             return False
         spared_s = self.draft.state.policy.protect_over_s
         if candidate.protected and not want.urgent and want.over_s < spared_s:
@@ -363,6 +368,7 @@ def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
         work_s(state, deployment) if draft.busy(instance) else 0.0,
         draft.busy(instance) > 0,
         protected(state, deployment.model, draft.now),
+        all_preemptible(draft, instance),
     )
 
 
