@@ -1,7 +1,7 @@
 """What the gateway adds to a stream: an upstream that writes tokens by the clock, and clients that look when they come.
 
-    python -m tests.bench.gateway_overhead upstream PORT
-    python -m tests.bench.gateway_overhead clients PORT PATH STREAMS SECONDS TOKENS
+    python -m tests.bench.gateway_overhead upstream HOST PORT
+    python -m tests.bench.gateway_overhead clients HOST PORT PATH STREAMS SECONDS TOKENS
 
 Both are plain protocols on an event loop: what they cost themselves is the same on both ways, and small. Every token
 bears the instant at which it was written (CLOCK_MONOTONIC, one machine), so that its lateness needs no guess.
@@ -27,6 +27,8 @@ _TOKENS = re.compile(rb'"max_tokens":\s?(\d+)')
 _STAMP = re.compile(rb'"content":"t(\d+)"')
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
+# What node-agent asks a model's server: whether it is there, whether it sleeps.
+_WELL = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n{"is_sleeping": false}'
 
 
 def chunked(data: bytes) -> bytes:
@@ -43,7 +45,7 @@ def event(delta: str, finish: str = "null") -> bytes:
 
 
 class Upstream(asyncio.Protocol):
-    """Answers every POST with as many tokens as it asks for, one each 20 ms."""
+    """Answers every POST with as many tokens as it asks for, one each 20 ms, and every GET with all being well."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -61,6 +63,10 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         head, blank, body = self.buffer.partition(b"\r\n\r\n")
+        if blank and head.startswith(b"GET "):
+            self.buffer = body
+            self.transport.write(_WELL)
+            return
         length = _LENGTH.search(head)
         if not blank or not length or len(body) < int(length[1]):
             return
@@ -99,7 +105,7 @@ class Client(asyncio.Protocol):
         ).encode()
         self.request = (
             f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
-            f"x-lares-max-tier: convenience\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"x-lares-max-tier: convenience\r\nx-lares-class: interactive\r\ncontent-length: {len(body)}\r\n\r\n"
         ).encode() + body
         self.tokens, self.until, self.seen = tokens, until, seen
         self.loop = asyncio.get_running_loop()
@@ -153,14 +159,14 @@ class Seen:
         self.late: list[tuple[int, int]] = []
 
 
-async def upstream(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(
-        Upstream, "127.0.0.1", port, backlog=1024
-    )
+async def upstream(host: str, port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, host, port, backlog=1024)
     await server.serve_forever()
 
 
-async def clients(port: int, path: str, streams: int, seconds: float, tokens: int) -> None:
+async def clients(
+    host: str, port: int, path: str, streams: int, seconds: float, tokens: int
+) -> None:
     loop, seen = asyncio.get_running_loop(), Seen()
     began = time.monotonic_ns()
     until = loop.time() + WARM_SECONDS + seconds
@@ -169,7 +175,7 @@ async def clients(port: int, path: str, streams: int, seconds: float, tokens: in
         # Spread over an answer's length: they go on as they came, and never all at once.
         await asyncio.sleep(tokens / TOKENS_PER_SECOND / streams)
         _, client = await loop.create_connection(
-            lambda: Client(path, tokens, until, seen), "127.0.0.1", port
+            lambda: Client(path, tokens, until, seen), host, port
         )
         over.append(client.over)
     await asyncio.gather(*over)
@@ -189,14 +195,15 @@ async def clients(port: int, path: str, streams: int, seconds: float, tokens: in
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
     if role == "upstream":
-        uvloop.run(upstream(int(arguments[0])))
+        uvloop.run(upstream(arguments[0], int(arguments[1])))
     else:
         uvloop.run(
             clients(
-                int(arguments[0]),
-                arguments[1],
-                int(arguments[2]),
-                float(arguments[3]),
-                int(arguments[4]),
+                arguments[0],
+                int(arguments[1]),
+                arguments[2],
+                int(arguments[3]),
+                float(arguments[4]),
+                int(arguments[5]),
             )
         )

@@ -1,12 +1,13 @@
 """What the gateway adds to a streamed answer, against the same upstream asked directly, in one run.
 
-Three processes: the upstream, model-gateway as its image starts it, and the clients. Direct and through the gateway take
-turns, so that a machine that is busy slows both. Writes results/gateway_overhead.json.
+The upstream, model-gateway as its image starts it, and the clients are processes; on the way over a GPU node there are
+gpu-scheduler, the egress proxy and node-agent between, too. Direct and through the gateway take turns, so that a machine that
+is busy slows both. Writes results/gateway_overhead.json and results/gateway_overhead_gpu.json.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
 import os
 import socket
@@ -15,48 +16,32 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.testing.callers import CallerFactory
+from kit.testing.data import Postgres
 
+from .gpu_path import UPSTREAM_HOST, UPSTREAM_PORT, gpu_path
+from .processes import PREFIX, PRIORITY, ROOT, cpu_seconds, process
 from .report import percentile, record
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).resolve().parents[2]
 # How many at once, and how often both ways are measured.
 STREAMS = {1: 3, 16: 3, 64: 5, 256: 2}
 SECONDS = float(os.environ.get("LARES_BENCH_SECONDS", "6"))
 TOKENS = 150
-# Put before each of the three processes, for a machine that others use too: `chrt -f 5`. The result says so.
-PREFIX = os.environ.get("LARES_BENCH_PREFIX", "").split()
-PRIORITY = " ".join(PREFIX) or "any process"
 ADDED_MS_MAX = 3.0  # to the first byte, p95, at 64 streams
 LATE_MS_MAX = 20.0  # a token that comes later than the next one is written makes a stream falter
+
+Address = tuple[str, int]
 
 
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def process(*words: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process with the house's sources on its path, ended with the block."""
-    path = os.pathsep.join(str(one) for one in sorted(ROOT.glob("services/*/src")))
-    running = subprocess.Popen(
-        [*PREFIX, sys.executable, *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path, **env},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.wait(20)
 
 
 def book(port: int) -> str:
@@ -70,19 +55,14 @@ def book(port: int) -> str:
     return json.dumps({"version": 1, "backends": {"bench": backend}, "models": {"small": model}})
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def run(port: int, streams: int) -> dict[str, list[float]]:
-    """Return what `streams` clients saw at `port`."""
+def run(at: Address, streams: int) -> dict[str, list[float]]:
+    """Return what `streams` clients saw at an address."""
     # One stream alone has short answers: else there would be too few firsts to speak of a percentile.
     tokens = 10 if streams == 1 else TOKENS
     done = subprocess.run(
         [
             *PREFIX,
-            *(sys.executable, "-m", "tests.bench.gateway_overhead", "clients", str(port)),
+            *(sys.executable, "-m", "tests.bench.gateway_overhead", "clients", at[0], str(at[1])),
             *("/v1/chat/completions", str(streams), str(SECONDS), str(tokens)),
         ],
         cwd=ROOT,
@@ -94,20 +74,24 @@ def run(port: int, streams: int) -> dict[str, list[float]]:
     return json.loads(done.stdout)
 
 
-def measure(direct: int, through: int, pid: int, streams: int, rounds: int) -> dict[str, Any]:
+def measure(
+    direct: Address, through: Address, pids: dict[str, int], streams: int, rounds: int
+) -> dict[str, Any]:
+    """Ask both ways in turns. `pids`: the processes between, whose use of the processor is shown."""
     seen: dict[str, dict[str, list[float]]] = {
         way: {"first_ms": [], "late_ms": [], "late_later_ms": []} for way in ("direct", "gateway")
     }
-    cpu, tokens = 0.0, 0
+    cpu, tokens = dict.fromkeys(pids, 0.0), 0
     added: dict[str, list[float]] = {"p50": [], "p95": []}
     for number in range(rounds):
         ways = (("direct", direct), ("gateway", through))
         firsts: dict[str, list[float]] = {}
-        for way, port in ways if number % 2 else ways[::-1]:
-            before = cpu_seconds(pid)
-            told = run(port, streams)
+        for way, at in ways if number % 2 else ways[::-1]:
+            before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+            told = run(at, streams)
             if way == "gateway":
-                cpu += cpu_seconds(pid) - before
+                for name, pid in pids.items():
+                    cpu[name] += cpu_seconds(pid) - before[name]
                 tokens += len(told["late_ms"]) + len(told["late_later_ms"])
             firsts[way] = told["first_ms"]
             for name, values in told.items():
@@ -130,9 +114,32 @@ def measure(direct: int, through: int, pid: int, streams: int, rounds: int) -> d
     row["token_late_gateway_ms_p95_second_half"] = round(
         percentile(seen["gateway"]["late_later_ms"], 0.95), 2
     )
-    row["gateway_cpu_us_per_token"] = round(cpu / max(tokens, 1) * 1e6, 1)
+    for name, used in cpu.items():
+        row[f"{name}_cpu_us_per_token"] = round(used / max(tokens, 1) * 1e6, 1)
     row["answers"] = len(seen["gateway"]["first_ms"])
     return row
+
+
+def judge(subject: str, rows: list[dict[str, Any]]) -> None:
+    """Write the rows down, and hold them to their floors."""
+    by = {row["streams"]: row for row in rows}
+    added = by[64]["added_ms_p95"]
+    late = max(
+        by[256]["token_late_gateway_ms_p95"], by[256]["token_late_gateway_ms_p95_second_half"]
+    )
+    record(
+        subject,
+        {
+            f"added to the first byte at 64 streams, p95 <= {ADDED_MS_MAX:g} ms": f"{added} ms",
+            f"a token's lateness at 256 streams, p95 <= {LATE_MS_MAX:g} ms": f"{late} ms",
+            "the processes ran with the priority of": PRIORITY,
+        },
+        rows,
+        tokens_per_second_and_stream=50,
+        tokens_per_answer=TOKENS,
+    )
+    assert added <= ADDED_MS_MAX
+    assert late <= LATE_MS_MAX
 
 
 def test_the_gateway_adds_little_to_the_first_byte_and_keeps_up(tmp_path: Path) -> None:
@@ -149,7 +156,7 @@ def test_the_gateway_adds_little_to_the_first_byte_and_keeps_up(tmp_path: Path) 
         "LARES_LOG_LEVEL": "WARNING",
     }
     with (
-        process("-m", "tests.bench.gateway_overhead", "upstream", str(up)),
+        process("-m", "tests.bench.gateway_overhead", "upstream", "127.0.0.1", str(up)),
         process("-m", "model_gateway", **settings) as gateway,
     ):
         for _ in range(200):
@@ -158,22 +165,21 @@ def test_the_gateway_adds_little_to_the_first_byte_and_keeps_up(tmp_path: Path) 
                 break
             except OSError:
                 time.sleep(0.1)
-        rows = [measure(up, through, gateway.pid, *one) for one in STREAMS.items()]
-    by = {row["streams"]: row for row in rows}
-    added = by[64]["added_ms_p95"]
-    late = max(
-        by[256]["token_late_gateway_ms_p95"], by[256]["token_late_gateway_ms_p95_second_half"]
-    )
-    record(
-        "gateway_overhead",
-        {
-            f"added to the first byte at 64 streams, p95 <= {ADDED_MS_MAX:g} ms": f"{added} ms",
-            f"a token's lateness at 256 streams, p95 <= {LATE_MS_MAX:g} ms": f"{late} ms",
-            "the three processes ran with the priority of": PRIORITY,
-        },
-        rows,
-        tokens_per_second_and_stream=50,
-        tokens_per_answer=TOKENS,
-    )
-    assert added <= ADDED_MS_MAX
-    assert late <= LATE_MS_MAX
+        direct, way, pids = ("127.0.0.1", up), ("127.0.0.1", through), {"gateway": gateway.pid}
+        rows = [measure(direct, way, pids, *one) for one in STREAMS.items()]
+    judge("gateway_overhead", rows)
+
+
+async def test_the_way_over_a_gpu_node_adds_little_and_keeps_up(
+    pg: Postgres, valkey: Any, caller_factory: CallerFactory, tmp_path: Path
+) -> None:
+    """Scheduler, proxy, mutual TLS and node-agent included; the same upstream, asked directly, beside it."""
+    up = (UPSTREAM_HOST, UPSTREAM_PORT)
+    with process("-m", "tests.bench.gateway_overhead", "upstream", up[0], str(up[1])):
+        async with gpu_path(pg, valkey, caller_factory.public_key_pem, tmp_path) as there:
+            way = ("127.0.0.1", there.port)
+            rows = [
+                await asyncio.to_thread(measure, up, way, there.pids, *one)
+                for one in STREAMS.items()
+            ]
+    judge("gateway_overhead_gpu", rows)
