@@ -218,7 +218,7 @@ async def gpu_path(
             ("gateway", "model_gateway"),
         ):
             running = stack.enter_context(
-                process("-m", module, log=tmp_path / f"{name}.log", **settings[name])
+                process("-m", module, log=tmp_path / f"{name}.log", env=settings[name])
             )
             pids["node_agent" if name == "agent" else name] = running.pid
         port = int(settings["gateway"]["LARES_PORT"])

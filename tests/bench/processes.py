@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,7 @@ PRIORITY = " ".join(PREFIX) or "any process"
 
 @contextlib.contextmanager
 def process(
-    *words: str, log: Path = Path(os.devnull), **env: str
+    *words: str, env: Mapping[str, str] | None = None, log: Path = Path(os.devnull)
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process with the house's sources on its path, ended with the block. `log`: where it writes to."""
     path = os.pathsep.join(str(one) for one in sorted(ROOT.glob("services/*/src")))
@@ -25,7 +25,7 @@ def process(
         running = subprocess.Popen(
             [*PREFIX, sys.executable, *words],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, **env},
+            env={**os.environ, "PYTHONPATH": path, **(env or {})},
             stdout=written,
         )
     try:

@@ -157,7 +157,7 @@ def test_the_gateway_adds_little_to_the_first_byte_and_keeps_up(tmp_path: Path) 
     }
     with (
         process("-m", "tests.bench.gateway_overhead", "upstream", "127.0.0.1", str(up)),
-        process("-m", "model_gateway", **settings) as gateway,
+        process("-m", "model_gateway", env=settings) as gateway,
     ):
         for _ in range(200):
             try:
