@@ -20,6 +20,8 @@ _MEMORY = re.compile(
 )
 # Where a line of a log turns to what was raised.
 _RAISED = re.compile(r"\b[A-Za-z_][\w.]*(?:Error|Exception): \S")
+# Of a long path its last part: what is said of it comes behind, and the line is cut.
+_FOLDERS = re.compile(r"(?:/[^/\s:'\"]+){3,}/")
 # What only points elsewhere: code in a traceback, the words of vLLM's process that watched the others, pydantic's frame.
 _HEARSAY = re.compile(
     r"^\s*(?:raise |File \")|See root cause above|errors\.pydantic\.dev|validation errors? for"
@@ -68,4 +70,5 @@ def _telling_line(log_tail: str) -> str:
 
 def _short(line: str) -> str:
     plain = "".join(character if character.isprintable() else " " for character in line).strip()
+    plain = _FOLDERS.sub(".../", plain)
     return plain if len(plain) <= LINE_CHARS_MAX else plain[:LINE_CHARS_MAX] + "..."
