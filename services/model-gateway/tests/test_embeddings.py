@@ -1,10 +1,12 @@
 """Embeddings through the gateway, spoken to by OpenAI's own client."""
 
+import asyncio
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
+from model_gateway import routes
 from model_gateway.errors import BackendInvalid
 from model_gateway.vectors import read_vectors
 
@@ -88,6 +90,20 @@ async def test_a_body_beyond_the_limit_is_refused_unread(gateway: Served) -> Non
         session.post(f"{gateway.url}/v1/embeddings", data=b"x" * (2 << 20)) as answer,
     ):
         assert answer.status == 413
+
+
+async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
+    gateway: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "BODY_SECONDS_MAX", 0.2)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 408 " in head.splitlines()[0]
+        assert b"inference.request_slow" in await reader.readuntil(b"}")
+    writer.close()
 
 
 def vector(index: int, values: Any) -> dict[str, Any]:

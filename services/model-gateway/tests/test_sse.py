@@ -1,13 +1,18 @@
 """A token that goes by as bytes says what it would say if it had been parsed; and what is not JSON never goes by."""
 
+import asyncio
+import itertools
 import json
 import random
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from model_gateway import sse
+from model_gateway.endpoint import Tally
+from model_gateway.endpoints.relay import relay
 from model_gateway.errors import BackendInvalid
 
 TEXT = st.one_of(
@@ -142,3 +147,53 @@ def test_events_are_the_same_however_they_are_cut(cuts: list[int], blank: bytes)
         position += size
     assert [event for event in found if event] == events
     assert splitter.rest() == b""
+
+
+class Said:
+    """A stream in the pieces in which it came."""
+
+    content_type = sse.MEDIA_TYPE
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}'
+STOP = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+
+
+async def relayed(*pieces: bytes) -> tuple[list[bytes], Tally]:
+    tally = Tally()
+    reader = sse.Reader("talker", usage_wanted=False)
+    return [piece async for piece in relay(reader, Said(*pieces), tally)], tally
+
+
+async def test_usage_that_comes_last_and_without_its_blank_line_is_counted() -> None:
+    out, tally = await relayed(STOP, USAGE)
+    assert out[-1] == sse.DONE
+    assert (tally.tokens_read, tally.tokens_written) == (5, 7)
+
+
+@pytest.mark.parametrize("after", [b"data: {half", b'data: {"error": {"message": "x"}}', b"\xff"])
+async def test_what_follows_the_end_spoils_nothing(after: bytes) -> None:
+    out, _ = await relayed(STOP, sse.DONE + after)
+    assert out[-1] == sse.DONE
+
+
+@given(text=st.text(min_size=1, max_size=30), cuts=st.lists(st.integers(0, 400), max_size=6))
+def test_a_stream_says_the_same_however_it_is_cut(text: str, cuts: list[int]) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    event = b"data: " + json.dumps(chunk, ensure_ascii=False).encode()
+    whole = b"\r\n\r\n".join([event, event, b": ping", STOP.strip(), b"data: [DONE]"]) + b"\n\n"
+    places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
+    pieces = [whole[start:end] for start, end in itertools.pairwise(places)]
+    out, tally = asyncio.run(relayed(*pieces))
+    events = [json.loads(one[6:]) for one in b"".join(out).split(b"\n\n") if one[:7] == b"data: {"]
+    said = [one["choices"][0]["delta"].get("content") for one in events]
+    assert said == [text, text, None]
+    assert tally.pieces == 2

@@ -7,6 +7,7 @@ import dataclasses
 
 import aiohttp
 import pytest
+from node_agent import node as nodes
 
 from .conftest import LLM, House
 
@@ -92,6 +93,26 @@ async def test_a_request_is_passed_on_once(house: House) -> None:
         assert len(house.engine.model(LLM).bodies) == 1
         # Granted again it is another errand.
         assert (await house.ask(headers={**same, "X-Lares-Fence": "7000000002"})).status == 200
+
+
+@pytest.mark.parametrize("still_running", [True, False])
+async def test_a_repetition_that_comes_late_is_still_known(
+    house: House, monkeypatch: pytest.MonkeyPatch, still_running: bool
+) -> None:
+    monkeypatch.setattr(nodes, "REQUESTS_SECONDS", 0.3)
+    model = house.engine.model(LLM)
+    model.tokens, model.token_seconds = 8, 0.1
+    async with house.agent():
+        await house.ready()
+        same = {"X-Lares-Fence": "7000000001", "X-Lares-Request": "one"}
+        first = await house.ask(headers=same)
+        await asyncio.sleep(0.5)
+        if not still_running:
+            await first.read()
+        # Another one, for whose sake the old are forgotten.
+        await house.ask()
+        again = await house.ask(headers=same)
+        assert again.headers["X-Lares-Node-Error"] == "node.request_repeated"
 
 
 async def test_requests_of_one_action_may_overtake_one_another(house: House) -> None:

@@ -15,6 +15,13 @@ class RequestInvalid(KitError):
     fix = "Correct the field that the reason names."
 
 
+class RequestSlow(KitError):
+    code = "inference.request_slow"
+    status = 408
+    reason = "The request's body did not come in time."
+    fix = "Send it again, all of it at once."
+
+
 class RequestRefused(KitError):
     code = "inference.request_refused"
     status = 400

@@ -92,4 +92,4 @@ async def _request_refused(answer: aiohttp.ClientResponse) -> KitError:
 
 def _retry_after(answer: aiohttp.ClientResponse) -> str:
     said = answer.headers.get("retry-after", "")
-    return said if said.isdigit() and len(said) <= 4 else "10"
+    return said if said.isascii() and said.isdigit() and len(said) <= 4 else "10"

@@ -1,5 +1,6 @@
 """HTTP -> use cases, in OpenAI's shapes."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +14,27 @@ from model_gateway.call import Call
 from model_gateway.callers import read_terms
 from model_gateway.catalogue import KINDS, Catalogue, Model
 from model_gateway.desk import Desk, Work
-from model_gateway.endpoint import Endpoint
+from model_gateway.endpoint import Endpoint, Form
+from model_gateway.errors import RequestSlow
 from model_gateway.gone import ClientGone, until_gone
 from model_gateway.streamed import Streamed
 from model_gateway.ways import NO_OFFERS, Offers, Way, choose, find_model, is_off, ways_of
 
 CHARS_PER_TOKEN = 4  # as models read on average; only an estimate is made of it
 PICTURE_TOKENS = 1024  # from 256 to some thousands, by the model and the picture's size
+BODY_SECONDS_MAX = 60.0
 CLIENT_GONE_STATUS = 499  # nobody reads it; the metrics do
+
+
+async def _received(endpoint: Endpoint[Any], request: Request) -> Form:
+    try:
+        # Room for large bodies is taken from the beginning: whoever dawdles keeps it from others.
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await endpoint.receive(request)
+    except TimeoutError:
+        raise RequestSlow(
+            f"The request's body was not there after {BODY_SECONDS_MAX:g} s."
+        ) from None
 
 
 def _none_offered() -> Offers:
@@ -60,7 +74,7 @@ class Api:
 
     async def answer(self, endpoint: Endpoint[Any], request: Request) -> Response:
         """Answer a request to one of the endpoints."""
-        form = await endpoint.receive(request)
+        form = await _received(endpoint, request)
         terms = read_terms(request.headers, self.verifier)
         name = form.fields.get("model")
         ask = endpoint.read(form, find_model(self.catalogue, name, endpoint.kinds))

@@ -90,6 +90,7 @@ class Node:
         self._owners = Owners(settings.proc_path, settings.cgroup_path)
         self._actions = Once(ACTIONS_MAX, ACTIONS_SECONDS)
         self._requests = Once(REQUESTS_MAX, REQUESTS_SECONDS)
+        self._running: set[tuple[int, str]] = set()
         self._suspending: asyncio.Task[None] | None = None
         self.means = Means(
             engine=engine,
@@ -217,7 +218,7 @@ class Node:
             raise errors.InstanceUnknown()
         if fence < instance.fence:
             raise errors.FenceStale()
-        if (fence, request_id) in self._requests:
+        if (fence, request_id) in self._requests or (fence, request_id) in self._running:
             raise errors.RequestRepeated()
         if instance.phase != "ready":
             raise errors.InstanceNotReady(f"The instance is {instance.phase}: nothing was sent.")
@@ -225,7 +226,13 @@ class Node:
             raise errors.NodeBusy("As many requests run as the node takes.", Retry_After="1")
         if not self._requests.take((fence, request_id), self.clock.monotonic()):
             raise errors.NodeBusy("More requests came in two minutes than are remembered.")
+        self._running.add((fence, request_id))
         return instance
+
+    def over(self, fence: int, request_id: str) -> None:
+        """A request that was admitted has ended; a repetition of it may come for a while still."""
+        self._running.discard((fence, request_id))
+        self._requests.renew((fence, request_id), self.clock.monotonic())
 
     @property
     def in_flight(self) -> int:

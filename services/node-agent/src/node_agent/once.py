@@ -27,3 +27,9 @@ class Once:
             return False
         self._taken[key] = now
         return True
+
+    def renew(self, key: Hashable, now: float) -> None:
+        """Count a key's time from now on, if there is room for it."""
+        if key in self._taken or len(self._taken) < self._size_max:
+            self._taken[key] = now
+            self._taken.move_to_end(key)

@@ -92,6 +92,7 @@ class Proxy:
             raise errors.RequestCut() from None
         finally:
             instance.leave(task)
+            self._node.over(fence, request_id)
             self._node.numbers.in_flight.dec()
             self._node.numbers.proxied.labels(outcome).inc()
             log.info("request.over", instance=instance.id, request_id=request_id, outcome=outcome)
@@ -153,17 +154,23 @@ async def _answer(request: web.Request, upstream: aiohttp.ClientResponse) -> web
         answer.content_length = upstream.content_length
     request[BEGUN] = True
     await answer.prepare(request)
+    while piece := await _piece(request, upstream):
+        # A client that has gone raises here, and that is no failure of the model's.
+        await answer.write(piece)
+    await answer.write_eof()
+    return answer
+
+
+async def _piece(request: web.Request, upstream: aiohttp.ClientResponse) -> bytes:
+    """Return what the model has said since, nothing at its end. Raises ModelFailed when it breaks off."""
     try:
-        async for piece in upstream.content.iter_any():
-            await answer.write(piece)
+        return await upstream.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         # The answer is half sent: only closing the connection tells the client.
         log.warning("model.broke_off", error_type=type(error).__name__)
         if request.transport is not None:
             request.transport.abort()
         raise errors.ModelFailed() from None
-    await answer.write_eof()
-    return answer
 
 
 class _Bounded(AsyncIterable[bytes]):

@@ -47,8 +47,11 @@ async def relay(reader: sse.Reader, answer: Answer, tally: Tally) -> AsyncGenera
             raise invalid
         if reader.done:
             break
-    if rest := splitter.rest():
+    # What follows the end is nobody's.
+    if not reader.done and (rest := splitter.rest()):
         last = reader.read(rest)
+        tally.pieces = reader.pieces
+        tally.take(reader.usage)
         if last is not None:
             yield last
     ended(reader)

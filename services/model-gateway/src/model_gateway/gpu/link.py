@@ -7,7 +7,7 @@ once it is back; what runs goes on running, and is named in the `hello` of the n
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -44,6 +44,8 @@ WELCOME_SECONDS = 5.0
 HEARTBEAT_SECONDS = 5.0
 MESSAGE_BYTES_MAX = 1024 * 1024
 PLACES_MAX = 2048
+# Twice of all that one connection may have to say of every place.
+OUTBOX_MAX = 4 * PLACES_MAX
 GRACE_SECONDS = 2.0
 # A reading of the cards older than this says nothing of what is drawn now.
 DRAWN_SECONDS_MAX = 3.0
@@ -67,7 +69,8 @@ class Link:
         self._grace_seconds = GRACE_SECONDS
         self._left_at = float("-inf")
         # One sender, so that messages leave in the order in which they were decided on.
-        self._outbox: asyncio.Queue[str] = asyncio.Queue(4 * PLACES_MAX)
+        self._outbox: asyncio.Queue[str] = asyncio.Queue(OUTBOX_MAX)
+        self._full = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -135,9 +138,14 @@ class Link:
 
     def _say(self, message: BaseModel) -> None:
         # What happens while nobody listens is said by the next connection's `hello` and asks.
-        if self._writing:
-            with suppress(asyncio.QueueFull):
-                self._outbox.put_nowait(message.model_dump_json())
+        if not self._writing:
+            return
+        try:
+            self._outbox.put_nowait(message.model_dump_json())
+        except asyncio.QueueFull:
+            # A word left out would leave a grant with nobody for ever: this connection is given up, the next says it all.
+            self._writing = False
+            self._full.set()
 
     async def keep(self) -> None:
         """Connect, listen, and connect again, for ever."""
@@ -171,6 +179,7 @@ class Link:
             self._grace_seconds = welcome.grace_seconds
             self._connected = True
             sending = asyncio.create_task(self._send(socket))
+            giving_up = asyncio.create_task(self._give_up(socket))
             try:
                 async for message in socket:
                     if message.type is not aiohttp.WSMsgType.TEXT:
@@ -178,15 +187,17 @@ class Link:
                     self._hear(message.data)
             finally:
                 sending.cancel()
+                giving_up.cancel()
                 log.warning("scheduler.lost", close_code=socket.close_code)
 
     def _hello(self) -> Hello:
         while not self._outbox.empty():
             self._outbox.get_nowait()
         self._writing = True
+        self._full.clear()
         running = [place.running for place in self._places.values()]
         for place in self._places.values():
-            if place.grant is None and place.refusal is None:
+            if place.grant is None and place.refusal is None and not place.over:
                 self._say(place.ask)
         return Hello(gateway=self._gateway, running=tuple(one for one in running if one))
 
@@ -204,6 +215,11 @@ class Link:
                 await socket.send_str(await self._outbox.get())
         except (aiohttp.ClientError, ConnectionError):
             await socket.close()
+
+    async def _give_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        await self._full.wait()
+        log.error("scheduler.not_keeping_up", messages=self._outbox.qsize())
+        await socket.close()
 
     def _hear(self, text: str) -> None:
         try:

@@ -138,7 +138,10 @@ class Gpu:
                 while True:
                     if place.refusal is not None:
                         raise errors.GpuRefused(place.refusal)
-                    if place.grant is not None and not place.taken:
+                    if place.taken:
+                        # Given and taken back before anybody looked: it waits for our word that nothing runs.
+                        self._link.ended(place, "preempted", 0.0)
+                    if place.grant is not None:
                         return place.grant
                     await self._change(place, call)
         except TimeoutError:
