@@ -12,7 +12,12 @@ import httpx
 import jwt
 import pytest
 from contracts.identity import AUDIENCE, ISSUER, Caller
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 from fastapi import APIRouter, Depends
 from kit import client as kit_client
 from kit.auth import CACHE_MAX, CallerInvalid, CallerVerifier, caller, require_scope
@@ -170,7 +175,22 @@ def test_a_token_whose_signature_is_cut_or_goes_on_is_refused(
             caller_factory.verifier(clock).verify(forged)
 
 
-@pytest.mark.parametrize("pem", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
+def pem_of(key: Any) -> str:
+    public = key.public_key()
+    spki = PublicFormat.SubjectPublicKeyInfo
+    return public.public_bytes(Encoding.PEM, spki).decode()
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+        pem_of(ec.generate_private_key(ec.SECP256R1())),
+        pem_of(ed448.Ed448PrivateKey.generate()),
+    ],
+    ids=["empty", "no key", "P-256", "Ed448"],
+)
 def test_a_key_of_another_kind_is_refused_when_the_service_starts(pem: str) -> None:
     with pytest.raises(ValueError, match="PEM|DER|key"):
         CallerVerifier(pem)

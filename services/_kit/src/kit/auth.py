@@ -83,9 +83,13 @@ class CallerVerifier:
     """Verify caller tokens; the last thousand are remembered until they expire."""
 
     def __init__(self, public_key_pem: str, clock: Clock | None = None) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
         self._key: Any = load_pem_public_key(public_key_pem.encode())
+        if not isinstance(self._key, Ed25519PublicKey):
+            # It would refuse everybody, one by one; better that the service does not start.
+            raise ValueError("The key of callers is not an Ed25519 public key.")
         self._clock = clock or Clock()
         self._known: OrderedDict[bytes, tuple[Caller, datetime]] = OrderedDict()
 
