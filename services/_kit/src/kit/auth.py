@@ -89,7 +89,7 @@ class CallerVerifier:
         self._key: Any = load_pem_public_key(public_key_pem.encode())
         if not isinstance(self._key, Ed25519PublicKey):
             # It would refuse everybody, one by one; better that the service does not start.
-            raise ValueError("The key of callers is not an Ed25519 public key.")
+            raise ValueError("The key of callers is not an Ed25519 public key.")  # noqa: TRY004
         self._clock = clock or Clock()
         self._known: OrderedDict[bytes, tuple[Caller, datetime]] = OrderedDict()
 
