@@ -104,6 +104,7 @@ class ANode:
         self.wake_mac: str | None = None
         self.port = 0
         self.listeners = 0
+        self.fence = 0  # the highest that it was told
         self._seq = 0
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,7 +140,7 @@ class ANode:
             boot=self.boot,
             seq=self._seq,
             at=datetime.now(UTC),
-            fence=max((one.fence for one in self.instances.values()), default=0),
+            fence=self.fence,
             ram_total_mib=64_000,
             ram_used_mib=4_000,
             ram_budget_mib=32_000,
@@ -178,6 +179,8 @@ class ANode:
 
     async def _act(self, request: web.Request) -> web.Response:
         action = NodeAction.model_validate_json(await request.read())
+        if action.fence // 1_000_000_000 < self.fence // 1_000_000_000:
+            return web.json_response({"error": {"code": "node.fence_stale"}}, status=409)
         if action.verb in self.refuse:
             status, code = self.refuse[action.verb]
             return web.json_response({"error": {"code": code}}, status=status)
@@ -185,6 +188,7 @@ class ANode:
         if not repeated:
             self.taken.add(action.action_id)
             self.actions.append(action)
+            self.fence = max(self.fence, action.fence)
             self._carry_out(action)
             self.changed()
         if self.drop:

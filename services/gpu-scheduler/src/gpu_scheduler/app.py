@@ -30,6 +30,7 @@ from gpu_scheduler.core.apply import apply
 from gpu_scheduler.core.events import NodeLost, Ordered, PeaksLearned
 from gpu_scheduler.core.model import State
 from gpu_scheduler.effects import Hands
+from gpu_scheduler.epochs import Epochs
 from gpu_scheduler.errors import Starting
 from gpu_scheduler.fleet import Fleet
 from gpu_scheduler.gateways import Gateways
@@ -102,10 +103,11 @@ class Scheduler:
         hands.wire(loop, gateways, leases, fleet)
         self._announcer = Announcer(bus, clock)
         resting = Resting(fleet, settings.node_idle_seconds)
+        self._epochs = Epochs(loop, fleet, store, self._keeper)
         books = Bookkeeping(loop, fleet, self._keeper, numbers, clock)
         for watcher in (
             *(gateways.turned, leases.turned, agents.turned, fleet.turned),
-            *(self._announcer.turned, books.turned, resting.turned),
+            *(self._announcer.turned, books.turned, resting.turned, self._epochs.turned),
         ):
             loop.watch(watcher)
         self.authority = Authority(settings.node_authority, settings.node_authority_key, clock)
@@ -140,6 +142,7 @@ class Scheduler:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._epochs.close()
             await self._write_last()
 
     async def _remember(self) -> None:

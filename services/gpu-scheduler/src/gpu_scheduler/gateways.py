@@ -253,7 +253,8 @@ class Gateways:
         log.warning("gateway.given_up", gateway=gateway)
         self._leaving.pop(gateway, None)
         self._fresh -= self._asked.pop(gateway, set())
-        await self._loop.put(OriginLost(f"gateway:{gateway}"))
+        # Without waiting for room: a gateway that comes back now must not be forgotten after it was taken in.
+        self._loop.follow(OriginLost(f"gateway:{gateway}"))
 
     async def close(self) -> None:
         """End every connection: the scheduler stops, and its gateways look for the next one."""

@@ -26,7 +26,8 @@ from gpu_scheduler.errors import (
     Paused,
 )
 
-GOING = (Phase.STOPPING, Phase.STOPPED, Phase.FAILED)
+GONE = (Phase.STOPPED, Phase.FAILED)
+GOING = (Phase.STOPPING, *GONE)
 # What a load is refused with when no node will do, the most telling first.
 TELLING = (ModelFailing, NeverFits, NodeDraining, NodeAway)
 
@@ -38,7 +39,7 @@ def judge(state: State, order: Order, now: float, notes: Mapping[DeploymentKey, 
     """
     known = [d for d in state.deployments.values() if _meant(order, d.key)]
     here = [
-        i for i in state.instances.values() if _meant(order, i.deployment) and i.phase not in GOING
+        i for i in state.instances.values() if _meant(order, i.deployment) and i.phase not in GONE
     ]
     match order.verb:
         case "load":
@@ -127,7 +128,9 @@ def _obstacle(draft: Draft, deployment: Deployment, note: str | None) -> KitErro
 def _send_away(state: State, order: Order, known: list[Deployment], here: list[Instance]) -> None:
     wanted = any(_meant(order, key) for key in state.wanted)
     _offered(order, bool(known or here))
-    if not here and not (wanted and order.verb == "evict"):
+    staying = [i for i in here if i.phase not in GOING]
+    # What is on its way out already has been sent away: to say so again changes nothing.
+    if not (staying or (order.verb == "evict" and (here or wanted))):
         raise NotLoaded()
     if any(_pinned(state, d) for d in known):
         raise OrderOnPinned()

@@ -6,6 +6,8 @@ their oldest. A lease's grant is not written here: it is kept before its holder 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -20,6 +22,7 @@ from gpu_scheduler.store import Decided, Minute, PeakKey, Store
 log = logs.get(__name__)
 
 WRITE_SECONDS = 1.0
+ORDER_SECONDS_MAX = 1.0
 RETRY_SECONDS_MAX = 15.0
 FORGET_SECONDS = 3600.0
 NAMES_MAX = 4096
@@ -105,50 +108,64 @@ class Keeper:
                     log.warning("keeping.put_off", code=error.code, waiting=self.waiting)
                 away, pause = True, min(pause * 2, RETRY_SECONDS_MAX)
             except Exception as error:
-                # A row that the database refuses must not keep all others from being written.
                 log.exception("keeping.broke", error)
-                self._drop_first()
             self._numbers.unwritten(self.waiting)
+
+    async def orders_now(self) -> None:
+        """Write standing orders at once, so that no crash in the next second forgets a brake. It may fail: it is repeated."""
+        with contextlib.suppress(KitError, TimeoutError):
+            async with asyncio.timeout(ORDER_SECONDS_MAX):
+                await self._by_key("order", self._orders, self._store.keep_orders)
 
     async def write(self) -> None:
         """Write what waits now. Raises DataUnavailable; what was not written still waits."""
-        if orders := dict(self._orders):
-            await self._store.keep_orders(orders)
-            _forget_written(self._orders, orders)
-        if peaks := dict(self._peaks):
-            await self._store.keep_peaks(peaks)
-            _forget_written(self._peaks, peaks)
-        if words := dict(self._words):
-            await self._store.keep_words(words)
-            _forget_written(self._words, words)
-        await self._by_name(self._renewed, self._store.renew_leases)
-        await self._by_name(self._ended, self._store.end_leases)
-        while self._decided:
-            rows = [self._decided[i] for i in range(min(BATCH_MAX, len(self._decided)))]
-            await self._store.keep_decisions(self.epoch, rows)
-            _pop(self._decided, rows)
-        while self._minutes:
-            batch = [self._minutes[i] for i in range(min(BATCH_MAX, len(self._minutes)))]
-            await self._store.keep_minutes(batch)
-            _pop(self._minutes, batch)
+        store = self._store
+        await self._by_key("order", self._orders, store.keep_orders)
+        await self._by_key("peak", self._peaks, store.keep_peaks)
+        await self._by_key("word", self._words, store.keep_words)
+        await self._by_key("renewed", self._renewed, lambda names: store.renew_leases(list(names)))
+        await self._by_key("ended", self._ended, lambda names: store.end_leases(list(names)))
+        await self._rows(
+            "decision", self._decided, lambda rows: store.keep_decisions(self.epoch, rows)
+        )
+        await self._rows("card_minute", self._minutes, store.keep_minutes)
         now = self._clock.monotonic()
         if self._forgot_at is None or now - self._forgot_at >= FORGET_SECONDS:
-            await self._store.forget(self._days)
+            await store.forget(self._days)
             self._forgot_at = now
 
-    async def _by_name(
-        self, waiting: dict[str, None], write: Callable[[list[str]], Awaitable[None]]
+    async def _by_key(
+        self, kind: str, waiting: dict[K, V], write: Callable[[dict[K, V]], Awaitable[None]]
     ) -> None:
-        if names := list(waiting):
-            await write(names)
-            for name in names:
-                waiting.pop(name, None)
+        if batch := dict(waiting):
+            await self._one_by_one(
+                kind, list(batch), lambda keys: write({key: batch[key] for key in keys})
+            )
+            _forget_written(waiting, batch)
 
-    def _drop_first(self) -> None:
-        for rows in (self._decided, self._minutes):
-            if rows:
-                rows.popleft()
-                self._numbers.dropped("refused_row")
+    async def _rows(
+        self, kind: str, waiting: deque[T], write: Callable[[list[T]], Awaitable[None]]
+    ) -> None:
+        while waiting:
+            batch = [waiting[i] for i in range(min(BATCH_MAX, len(waiting)))]
+            await self._one_by_one(kind, batch, write)
+            _pop(waiting, batch)
+
+    async def _one_by_one(
+        self, kind: str, batch: list[T], write: Callable[[list[T]], Awaitable[None]]
+    ) -> None:
+        """Write a batch. What the database refuses of it is given up alone, and keeps nothing else from being written."""
+        try:
+            await write(batch)
+        except KitError:
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                for part in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                    await self._one_by_one(kind, part, write)
+                return
+            log.exception("keeping.refused", error, kind=kind)
+            self._numbers.dropped(kind)
 
 
 def _forget_written(waiting: dict[K, V], written: dict[K, V]) -> None:

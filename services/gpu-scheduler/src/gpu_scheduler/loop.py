@@ -14,20 +14,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kit import logs
 from kit.clock import Clock
 
 from gpu_scheduler.core.actions import Action
 from gpu_scheduler.core.apply import apply
 from gpu_scheduler.core.commit import commit
-from gpu_scheduler.core.events import Event
+from gpu_scheduler.core.events import Event, StoodStill
 from gpu_scheduler.core.model import Request, State
 from gpu_scheduler.core.plan import next_instant, plan
 from gpu_scheduler.errors import Busy
+
+log = logs.get(__name__)
 
 INBOX_MAX = 8192
 BATCH_MAX = 256
 # A timer that comes early decides nothing; one that is due again at once would be polling.
 PAUSE_SECONDS_MIN = 0.01
+# So late a timer says that the whole process had no time: it was stopped, or the machine hung.
+STALL_SECONDS = 1.0
 
 
 class Effects(Protocol):
@@ -133,6 +138,10 @@ class Loop:
         """Apply what has come in, decide, and send it on its way."""
         now = self._clock.monotonic()
         begun = time.perf_counter()
+        if now - self._due > STALL_SECONDS:
+            log.warning("loop.stood_still", seconds=round(now - self._due, 1))
+            apply(self.state, StoodStill(now - self._due), now)
+            self._due = float("inf")
         settled: list[asyncio.Future[None]] = []
         events = min(len(self._inbox), BATCH_MAX)
         for _ in range(events):
@@ -166,6 +175,8 @@ class Loop:
         instants.append(next_instant(self.state, turn.now))
         wanted = [instant for instant in instants if instant is not None]
         if not wanted:
+            if self._timer is None or self._timer.done():
+                self._due = float("inf")
             return
         due = max(min(wanted), turn.now + PAUSE_SECONDS_MIN)
         if self._timer is not None and not self._timer.done():

@@ -52,6 +52,7 @@ class Orders:
         await self._loop.settle(Ordered(order.verb, name, node))
         if (standing := STANDING.get(order.verb)) is not None:
             self._keeper.order(standing[0], name, standing[1])
+            await self._keeper.orders_now()
 
     def _notes(self) -> dict[tuple[str, str], str]:
         return {

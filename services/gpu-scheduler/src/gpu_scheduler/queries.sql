@@ -3,6 +3,9 @@
 -- name: next_epoch
 SELECT nextval('inference.scheduler_epoch');
 
+-- name: next_epochs
+SELECT max(nextval('inference.scheduler_epoch')) FROM generate_series(1, $1::int);
+
 -- name: read_peaks
 SELECT node, model, fingerprint, peak_mib FROM inference.model_peak ORDER BY measured_at DESC LIMIT 2000;
 

@@ -23,9 +23,10 @@ class Resting:
 
     def turned(self, state: State, turn: Turn) -> float | None:
         """Ask idle nodes to suspend. A node that is up speaks every second, so this needs no instant of its own."""
-        if self._idle_s <= 0 or state.paused:
+        if self._idle_s <= 0:
             return None
-        busy = busy_nodes(state)
+        # After a pause a node has the whole time before it, as after it came up.
+        busy = set(state.nodes) if state.paused else busy_nodes(state)
         said = self._fleet.said()
         for node in state.nodes.values():
             if not node.up or node.name in busy:

@@ -69,6 +69,11 @@ class Store:
         async with self._pool.own() as conn:
             return int(await conn.fetchval(QUERIES.next_epoch))
 
+    async def epochs(self, count: int) -> int:
+        """Go on by so many lives; return the number of the last. Higher than every one before."""
+        async with self._pool.own() as conn:
+            return int(await conn.fetchval(QUERIES.next_epochs, count))
+
     async def peaks(self) -> dict[PeakKey, int]:
         """Return the measured peaks, MiB on each card."""
         async with self._pool.own(read_only=True) as conn:

@@ -14,6 +14,7 @@ from gpu_scheduler.core.events import (
     AgentSeen,
     Asked,
     Done,
+    EpochBegun,
     Event,
     FirstByte,
     LeaseRenewed,
@@ -24,6 +25,7 @@ from gpu_scheduler.core.events import (
     OriginLost,
     OriginResumed,
     PeaksLearned,
+    StoodStill,
     Withdrawn,
 )
 from gpu_scheduler.core.learning import SMOOTHING, learn_peak
@@ -44,19 +46,18 @@ from gpu_scheduler.core.waiting import dequeue, enqueue, note_usage, over_a_limi
 def apply(state: State, event: Event, now: float) -> None:
     """Take one event into the state. Unknown requests, stale fences and repeated events change nothing."""
     match event:
-        case NodeSeen():
-            seen.node_seen(state, event, now)
-        case NodeLost():
-            seen.node_lost(state, event.node)
-        case NodeLeft():
-            seen.node_left(state, event.node, now)
-        case ActionFailed():
-            seen.action_failed(state, event, now)
+        case NodeSeen() | NodeLost() | NodeLeft() | ActionFailed():
+            _of_a_node(state, event, now)
         case PeaksLearned():
             for key, mib in event.peaks.items():
                 learn_peak(state, key, mib)
         case Ordered():
             ordered(state, event)
+        case StoodStill():
+            _stood_still(state, event.seconds, now)
+        case EpochBegun():
+            state.epoch = max(state.epoch, event.epoch)
+            state.fence = max(state.fence, state.epoch * FENCES_PER_EPOCH)
         case AgentSeen():
             state.agents[event.agent] = Agent(event.agent, event.caller, now, event.ttl_s)
         case AgentGone():
@@ -69,6 +70,36 @@ def apply(state: State, event: Event, now: float) -> None:
             _resumed(state, event, now)
         case _:
             _of_a_request(state, event, now)
+
+
+def _of_a_node(
+    state: State, event: NodeSeen | NodeLost | NodeLeft | ActionFailed, now: float
+) -> None:
+    match event:
+        case NodeSeen():
+            seen.node_seen(state, event, now)
+        case NodeLost():
+            seen.node_lost(state, event.node)
+        case NodeLeft():
+            seen.node_left(state, event.node, now)
+        case ActionFailed():
+            seen.action_failed(state, event, now)
+
+
+def _stood_still(state: State, seconds: float, now: float) -> None:
+    """Heartbeats, reports and words of gateways may be waiting to be heard: whoever had time left has it still."""
+    for agent in state.agents.values():
+        agent.seen_at = min(now, agent.seen_at + seconds)
+    for request in state.requests.values():
+        if request.lease_until is not None:
+            request.lease_until += seconds
+        if request.confirm_by is not None:
+            request.confirm_by += seconds
+    for instance in state.instances.values():
+        if instance.action_sent_at is not None:
+            instance.action_sent_at = min(now, instance.action_sent_at + seconds)
+        if instance.phase not in (Phase.READY, Phase.ASLEEP):
+            instance.since = min(now, instance.since + seconds)
 
 
 def _of_a_request(

@@ -170,6 +170,20 @@ class Ordered:
 
 
 @dataclass(frozen=True)
+class StoodStill:
+    """The scheduler itself did nothing for so long: what it could not hear meanwhile is not held against anybody."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochBegun:
+    """A node has been told higher fences than any of this life: from here on they grow above those."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
 class PeaksLearned:
     """Measured peaks as they were kept: (node, model, fingerprint) -> MiB per card."""
 
@@ -191,5 +205,7 @@ Event = (
     | AgentSeen
     | AgentGone
     | Ordered
+    | StoodStill
+    | EpochBegun
     | PeaksLearned
 )
