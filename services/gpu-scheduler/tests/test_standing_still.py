@@ -164,3 +164,39 @@ async def test_a_node_that_was_idle_during_a_pause_is_not_suspended_the_moment_i
             await asyncio.sleep(1)
         assert house.node.actions == []
         await until(lambda: ("suspend", None) in house.node.verbs())
+
+
+async def test_a_scheduler_that_starts_without_valkey_grants_all_the_same(
+    start: Callable[..., Any], gateways: Make, valkey: Any
+) -> None:
+    await asyncio.to_thread(valkey.container.kill)
+    try:
+        async with start() as house:
+            gateway = await gateways(house.url).connect()
+            await gateway.offered("small", available=True)
+            await gateway.ask("a")
+            await gateway.hear("granted", "a")
+    finally:
+        await asyncio.to_thread(valkey.container.start)
+        await asyncio.to_thread(valkey.wait)
+
+
+async def test_two_gateways_share_a_model_and_one_that_goes_takes_its_own_places_alone(
+    house: House, gateways: Make
+) -> None:
+    one = await gateways(house.url, "one").connect()
+    two = await gateways(house.url, "two").connect()
+    await one.offered("small", available=True)
+    for gateway in (one, two):  # the same ids on purpose: they are each gateway's own
+        for name in ("a", "b"):
+            await gateway.ask(name)
+    taken = {"one": [await one.hear("granted", name) for name in ("a", "b")]}
+    assert len({granted.fence for granted in taken["one"]}) == 2
+    assert not [told for told in two.told if told.type == "granted"], "two places, both taken"
+    await one.close()
+    granted = [await two.hear("granted", name) for name in ("a", "b")]
+    assert {one.instance_id for one in granted} == {taken["one"][0].instance_id}
+    for name, grant in zip(("a", "b"), granted, strict=True):
+        await two.say(Ended(request_id=name, fence=grant.fence, outcome="ok"))
+    state = house.scheduler.house.loop.state
+    await until(lambda: not state.requests)
