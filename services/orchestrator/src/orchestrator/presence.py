@@ -16,6 +16,7 @@ log = logs.get(__name__)
 
 # Three in a row may be lost before running answers are given up.
 BEATS = 4
+ALIVE_SECONDS_MIN, ALIVE_SECONDS_MAX = 2.0, 600.0  # as the scheduler takes them
 CALL_SECONDS_MAX = 2.0
 GOODBYE_SECONDS_MAX = 0.5
 Told = Callable[[bool], None]
@@ -29,7 +30,7 @@ class Presence:
         self._client = client
         self._clock = clock
         self._told = told
-        self._alive_s = alive_s
+        self._alive_s = min(max(alive_s, ALIVE_SECONDS_MIN), ALIVE_SECONDS_MAX)
         self._heard_at: float | None = None
         self._failing = ""
 
