@@ -38,6 +38,8 @@ pytestmark = [
     ),
 ]
 CONTEXT, SLOTS, BLOCK = 1024, 4, 128
+# Its container bears this name: other tests on this engine have theirs.
+INSTANCE = f"vllm-{secrets.token_hex(3)}"
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/models", "/metrics"]
 # What the processor's server asks of the machine; the rest is as an owner would write it.
 TINY = {
@@ -102,7 +104,7 @@ async def until(node: Any, *phases: str, seconds: float = 900) -> InstanceState:
 
 
 async def started(node: Any, model: str) -> InstanceState:
-    taken = await node.act("start", model=model)
+    taken = await node.act("start", INSTANCE, model=model)
     assert taken["status"] == 202, taken
     one = await until(node, "ready")
     assert one.phase == "ready", one.error
@@ -117,7 +119,7 @@ def ask(node: Any, path: str, body: dict[str, Any] | None = None) -> Any:
     }
     verb = "GET" if body is None else "POST"
     return node.sessions["gateway"].request(
-        verb, f"/v1/instances/a{path}", json=body, headers=headers
+        verb, f"/v1/instances/{INSTANCE}{path}", json=body, headers=headers
     )
 
 
@@ -226,11 +228,11 @@ async def test_it_lives_from_its_start_to_its_stop_with_what_the_catalogue_says(
     rows.append({"what": "host memory, MiB", "predicted": declared.ram_mib, "measured": one.ram_mib})  # fmt: skip
     running = asyncio.create_task(stream(node, 300))
     await asyncio.sleep(0.3)
-    await node.act("drain")
+    await node.act("drain", INSTANCE)
     async with ask(node, "/v1/chat/completions", chat("tiny", 1)) as reply:
         assert reply.status == 409
     assert (await running)[2] == 300
-    await node.act("stop")
+    await node.act("stop", INSTANCE)
     stopped = await until(node, "stopped")
     rows.append({"what": "stopped after, s", "measured": stopped.took_seconds})
     assert node.containers(everything=True) == []
@@ -245,7 +247,7 @@ async def test_it_lives_from_its_start_to_its_stop_with_what_the_catalogue_says(
 async def test_where_it_cannot_sleep_it_says_so_and_does_not_start(
     node: Any, results: dict[str, Any]
 ) -> None:
-    await node.act("start", model="sleeper")
+    await node.act("start", INSTANCE, model="sleeper")
     one = await until(node, "ready")
     assert one.phase == "failed"
     assert "Sleep mode is not supported on current platform" in (one.error or "")
@@ -260,7 +262,7 @@ async def test_a_sleep_that_is_answered_well_and_frees_nothing_is_seen_on_the_ca
 ) -> None:
     await started(node, model)
     awake = (await node.state()).cards[0].used_mib
-    await node.act("sleep")
+    await node.act("sleep", INSTANCE)
     asleep = await until(node, "asleep")
     assert asleep.phase == "asleep", asleep.error
     async with ask(node, "/v1/chat/completions", chat(model, 1)) as reply:
@@ -274,7 +276,7 @@ async def test_a_sleep_that_is_answered_well_and_frees_nothing_is_seen_on_the_ca
     held = state.cards[0].used_mib
     assert held > max(MAY_HOLD_MIB, awake * 0.9)
     assert f"still holds {held} MiB" in state.instances[0].error
-    await node.act("wake")
+    await node.act("wake", INSTANCE)
     woken = await until(node, "ready")
     assert (woken.phase, woken.error) == ("ready", None)
     async with ask(node, "/v1/chat/completions", chat(model, 8)) as reply:
@@ -282,5 +284,5 @@ async def test_a_sleep_that_is_answered_well_and_frees_nothing_is_seen_on_the_ca
         assert (await reply.json())["usage"]["completion_tokens"] == 8
     results["rows"].append({"what": f"held while it says that it sleeps, MiB ({model})", "predicted": SLEEPER["asleep_mib"], "measured": held})  # fmt: skip
     results["floors"][f"vLLM says asleep, holds all, and is told of ({model})"] = "met"
-    await node.act("stop")
+    await node.act("stop", INSTANCE)
     await until(node, "stopped")

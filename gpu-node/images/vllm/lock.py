@@ -1,7 +1,7 @@
 """Writes requirements-ARCHITECTURE.txt: every wheel that vLLM takes on Debian's Python, each by the hash of that one file.
 
-`python gpu-node/images/vllm/lock.py 0.32.0`, with uv beside it. Nothing is downloaded but descriptions; what has no wheel
-for the architecture is an error.
+`python gpu-node/images/vllm/lock.py 0.32.0`, with uv on the path and a pip of 2025 or newer (older ones look at their own
+Python's version). Nothing is downloaded but descriptions; what has no wheel for the architecture is an error.
 """
 
 from __future__ import annotations
