@@ -229,6 +229,22 @@ async def test_a_queued_request_passes_to_the_next_way_when_its_node_goes(
     assert gateway.numbers()[f"lares_inference_fall_overs_total{labels}"] == 1
 
 
+async def test_what_a_dead_agent_asked_for_is_asked_of_nobody_else(
+    gateway: Served, scheduler: Scheduler, node: Outsider, outsider: Outsider
+) -> None:
+    await offered(gateway)
+    scheduler.grants = False
+    asking = asyncio.create_task(ask(gateway))
+    await eventually(scheduler.asks)
+    await scheduler.refuse(scheduler.asks()[0].request_id, "inference.agent_gone")
+    with pytest.raises(openai.ConflictError) as caught:
+        await asking
+    body: Any = caught.value.body
+    assert body["code"] == "inference.agent_gone"
+    assert not node.asked
+    assert not outsider.asked
+
+
 async def test_without_another_way_the_schedulers_own_words_reach_the_caller(
     gpu_only: Served, scheduler: Scheduler
 ) -> None:

@@ -133,6 +133,20 @@ async def test_a_pasted_picture_counts_as_the_text_that_it_is(
     assert str(len(said)) in reply["error"]["reason"]
 
 
+@pytest.mark.parametrize("part", ["image_url", "video_url", "audio_url"])
+async def test_an_address_in_private_text_is_fetched_by_nobody(
+    gateway: Served, outsider: Outsider, part: str
+) -> None:
+    shows: Any = [{"role": "user", "content": [{"type": part, part: {"url": "https://e.x/?me"}}]}]
+    status, reply = await post(gateway, chat(shows))
+    assert (status, reply["error"]["code"]) == (403, "inference.tier_refused")
+    assert not outsider.asked
+    reply = await gateway.client.chat.completions.create(
+        model="talker", messages=shows, extra_headers={"X-Lares-Max-Tier": "convenience"}
+    )
+    assert outsider.asked[0]["messages"] == shows
+
+
 async def test_large_bodies_are_bounded_together_and_a_question_still_gets_through(
     gateway: Served, outsider: Outsider
 ) -> None:

@@ -111,6 +111,20 @@ class GpuRefused(KitError):
         super().__init__(refused.reason, fix=refused.fix, **headers)
 
 
+class AgentGone(KitError):
+    """No failure of a way: another way would answer to nobody."""
+
+    code = "inference.agent_gone"
+    status = 409
+    reason = "The agent that asked has been silent for too long: nobody would read the answer."
+    fix = "An agent sends heartbeats to /v1/agents more often than its time to live."
+
+
+def gpu_refused(refused: "Refused") -> KitError:
+    """Return what a refusal of the scheduler means to whoever asked."""
+    return AgentGone(refused.reason) if refused.code == AgentGone.code else GpuRefused(refused)
+
+
 class GpuLost(KitError):
     code = "inference.gpu_lost"
     status = 502

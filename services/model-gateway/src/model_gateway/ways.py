@@ -4,7 +4,8 @@
 1. the model's name is known, and of a kind that the endpoint asks;
 2. a way that is switched off is none: `enabled`, the off switch, `outside`;
 3. a way that may not see text of the request's tier is none; where no way is left, the model that the file names for
-   private text is asked instead, and where there is none the request is refused;
+   private text is asked instead, and where there is none the request is refused; so is one that is not `convenience` and
+   names something by an address, which whoever answers would ask for;
 4. a way that cannot do what is asked (context, answer's length, tools, JSON schema, pictures, class) is none;
 5. a GPU way that no node offers now, or not up to this tier, is none; one that would be waited for longer than the file
    allows is none where another is left.
@@ -57,6 +58,9 @@ class Needs:
 
     prompt_chars: int = 0  # of text: a picture has none
     pictures: int = 0
+    fetched: bool = (
+        False  # something in it is named by an address that whoever answers would ask for
+    )
     output_tokens: int | None = None  # None: as many as the way gives by itself
     inputs: int = 0
     skills: frozenset[Skill] = frozenset()
@@ -176,6 +180,11 @@ def choose(
     Raises ModelOff, TierRefused, ModelUnable, PromptTooLong, TooManyTokens, ClassRefused or GpuUnavailable.
     """
     model = catalogue.models[name]
+    if needs.fetched and tier != "convenience":
+        raise TierRefused(
+            f"The request is {tier}, and what it names by an address would be fetched by whoever answers.",
+            fix="Send the picture itself, as a data: URL in base64.",
+        )
     on = [way for way in ways_of(catalogue, name, offers) if not is_off(name, model, way, disabled)]
     if not on:
         raise ModelOff(f"The model {name} is switched off.")

@@ -85,11 +85,11 @@ class Chat(Endpoint[ChatAsk]):
         """Return the checked request. Raises RequestInvalid."""
         fields = form.fields
         refuse_unknown(fields, CHAT_FIELDS | DROPPED_FIELDS | extra_fields(model))
-        chars, pictures = _check_messages(fields.get("messages"))
+        found = _check_messages(fields.get("messages"))
         if fields.get("n", 1) != 1:
             raise RequestInvalid("`n` is not 1. One answer is given at a time.")
         skills: set[Skill] = set()
-        if pictures:
+        if found.pictures:
             skills.add("vision")
         if fields.get("tools"):
             skills.add("tools")
@@ -97,8 +97,9 @@ class Chat(Endpoint[ChatAsk]):
         if isinstance(shape, dict) and cast("Fields", shape).get("type") == "json_schema":
             skills.add("json_schema")
         needs = Needs(
-            prompt_chars=chars,
-            pictures=pictures,
+            prompt_chars=found.chars,
+            pictures=found.pictures,
+            fetched=found.fetched,
             output_tokens=asked_tokens(fields, "max_completion_tokens", "max_tokens"),
             skills=frozenset(skills),
         )
@@ -140,29 +141,43 @@ class Chat(Endpoint[ChatAsk]):
         return relay(sse.Reader(way.model, ask.usage_wanted), answer, tally)
 
 
-def _check_messages(messages: Any) -> tuple[int, int]:
-    """Return the characters of text and the number of pictures. Raises RequestInvalid."""
+@dataclass
+class _Content:
+    """What messages hold: characters of text, pictures, and whether something has to be fetched from elsewhere."""
+
+    chars: int = 0
+    pictures: int = 0
+    fetched: bool = False
+
+
+def _check_messages(messages: Any) -> _Content:
+    """Return what is in them. Raises RequestInvalid."""
     if not isinstance(messages, list) or not messages:
         raise RequestInvalid("`messages` is not a non-empty list.")
     if len(messages) > MESSAGES_MAX:
         raise RequestInvalid(f"`messages` has more than {MESSAGES_MAX} entries.")
-    chars, pictures = 0, 0
+    found = _Content()
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise RequestInvalid(f"`messages[{index}]` is not an object with a role.")
-        text, seen = _content(message.get("content"), index)
-        chars, pictures = chars + text, pictures + seen
-    return chars, pictures
+        _look(found, message.get("content"), index)
+    return found
 
 
-def _content(content: Any, index: int) -> tuple[int, int]:
+def _look(found: _Content, content: Any, index: int) -> None:
     # None belongs to an assistant's message that only calls tools; a list has typed parts.
     if content is None:
-        return 0, 0
+        return
     if isinstance(content, str):
-        return len(content), 0
-    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        parts = cast("list[Fields]", content)
-        chars = sum(len(part["text"]) for part in parts if isinstance(part.get("text"), str))
-        return chars, sum(part.get("type") == "image_url" for part in parts)
-    raise RequestInvalid(f"`messages[{index}].content` is neither a text nor a list of parts.")
+        found.chars += len(content)
+        return
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise RequestInvalid(f"`messages[{index}].content` is neither a text nor a list of parts.")
+    for part in cast("list[Fields]", content):
+        text, kind = part.get("text"), str(part.get("type"))
+        found.chars += len(text) if isinstance(text, str) else 0
+        found.pictures += kind == "image_url"
+        if kind.endswith("_url"):
+            said: Any = part.get(kind)
+            url = cast("Fields", said).get("url") if isinstance(said, dict) else said
+            found.fetched |= not (isinstance(url, str) and url.startswith("data:"))

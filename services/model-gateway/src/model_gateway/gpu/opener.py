@@ -137,7 +137,7 @@ class Gpu:
             async with asyncio.timeout(queue_seconds):
                 while True:
                     if place.refusal is not None:
-                        raise errors.GpuRefused(place.refusal)
+                        raise errors.gpu_refused(place.refusal)
                     if place.taken:
                         # Given and taken back before anybody looked: it waits for our word that nothing runs.
                         self._link.ended(place, "preempted", 0.0)
@@ -210,7 +210,7 @@ class Gpu:
                 finally:
                     changing.cancel()
                 if place.refusal is not None:
-                    raise errors.GpuRefused(place.refusal)
+                    raise errors.gpu_refused(place.refusal)
                 if place.taken:
                     raise Taken
             started = opening.result()
