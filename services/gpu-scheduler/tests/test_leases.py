@@ -251,7 +251,7 @@ async def test_a_dead_agents_leases_and_places_go(
         view = (await http.get("/v1/agents/scribe")).json()
         assert (view["leases"], view["queued"]) == (1, 1)
         refused = await gateway.hear("refused", "a")
-        assert refused.code == "inference.holder_gone"
+        assert refused.code == "inference.agent_gone"
         await gateway.hear("granted", "b")
         assert (await http.get(f"/v1/leases/{lease['lease_id']}")).json()["state"] == "revoked"
         assert (await http.get("/v1/agents/scribe")).status_code == 404

@@ -112,6 +112,7 @@ async def test_an_orchestrator_that_stands_still_gives_up_its_place_and_comes_ba
             return not status.queue and not status.agents
 
         await eventually(gone)
+        assert not scene.home.asked, "nobody answers in its place, to nobody"
     finally:
         orchestrator.signal(signal.SIGCONT)
     waiting.cancel()
@@ -211,6 +212,7 @@ async def test_of_two_dozen_agents_those_that_fall_silent_lose_their_leases_and_
             )
 
         await eventually(only_the_living)
+        assert not scene.home.asked, "nobody else answers to the dead"
         scene.node.talker.pause_seconds = 0.01
         answers = [await agent.answer for agent in all_ if agent.name in living]
         assert answers == [ANSWER] * len(living)

@@ -179,7 +179,14 @@ class CannotSleep(KitError):
 class HolderGone(KitError):
     code = "inference.holder_gone"
     status = 409
-    reason = "The agent or the gateway that asked is gone, or has been silent for too long."
+    reason = "The gateway that asked was gone for too long, or came back without the request."
+    fix = "Ask again."
+
+
+class AgentGone(KitError):
+    code = "inference.agent_gone"
+    status = 409
+    reason = "The agent that asked has been silent for too long: nobody would read the answer."
     fix = "An agent sends heartbeats to /v1/agents more often than its time to live."
 
 
@@ -279,6 +286,7 @@ REFUSALS: dict[str, type[KitError]] = {
     for error in (
         *(NotOffered, NeverFits, QueueFull, WaitedTooLong, DeadlinePassed, NodeAway),
         *(NodeDraining, InstanceLost, ModelFailing, ModelBanned, Paused, Disabled, HolderGone),
+        AgentGone,
         *(TierRefused, TooManyAsked, Starting),
     )
 }

@@ -80,7 +80,7 @@ def test_the_leases_and_places_of_an_agent_that_falls_silent_are_free() -> None:
     house.pass_(11.0)
     actions = house.decide()
     assert [action.request_id for action in of_kind(actions, Revoke)] == ["l1"]
-    assert refusals(actions) == {"r1": "inference.holder_gone"}
+    assert refusals(actions) == {"r1": "inference.agent_gone"}
     assert granted(house.decide()) == ["r2"]
 
 

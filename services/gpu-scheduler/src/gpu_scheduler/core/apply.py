@@ -6,7 +6,7 @@ What a request is refused for is only written down here (`State.doomed`); `plan`
 from __future__ import annotations
 
 from gpu_scheduler.core import seen
-from gpu_scheduler.core.codes import GONE
+from gpu_scheduler.core.codes import AGENT_GONE, GONE
 from gpu_scheduler.core.demand import note_ask, note_end, note_first_byte
 from gpu_scheduler.core.events import (
     ActionFailed,
@@ -161,7 +161,9 @@ def agent_gone(state: State, agent: str) -> None:
     """Nobody renews what this agent holds, and nobody waits for what it asked for."""
     for request in state.requests.values():
         if request.agent == agent:
-            state.doomed[request.id] = Doom(GONE, f"the agent {agent} has been silent for too long")
+            state.doomed[request.id] = Doom(
+                AGENT_GONE, f"the agent {agent} has been silent for too long"
+            )
 
 
 def _asked(state: State, request: Request, now: float) -> None:

@@ -10,4 +10,5 @@ NODE_AWAY = "inference.node_away"
 NODE_DRAINING = "inference.node_draining"
 FAILING = "inference.model_failing"  # it crashes, or runs out of memory alone
 LOST = "inference.instance_lost"  # its model ended under it
-GONE = "inference.holder_gone"  # its agent or its gateway is gone
+GONE = "inference.holder_gone"  # its gateway is gone, or came back too late
+AGENT_GONE = "inference.agent_gone"  # nobody is there any more who would read the answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpu_scheduler.core.actions import Revoke, WakeNode
 from gpu_scheduler.core.codes import (
+    AGENT_GONE,
     BANNED,
     FAILING,
     GONE,
@@ -42,7 +43,7 @@ def let_go(draft: Draft) -> None:
         for waiting in state.queue.values():
             for request in waiting.values():
                 if request.agent is not None and request.agent in silent:
-                    draft.refuse(request, GONE, f"the agent {request.agent} is silent", None)
+                    draft.refuse(request, AGENT_GONE, f"the agent {request.agent} is silent", None)
     for request_id in state.unconfirmed:
         request = state.requests[request_id]
         if request.confirm_by is not None and request.confirm_by <= now:
@@ -79,7 +80,7 @@ def _held(draft: Draft, request: Request, silent: set[str]) -> None:
         if request.lease:
             _revoke(draft, request, why)
         else:
-            draft.refuse(request, GONE, why, None)
+            draft.refuse(request, AGENT_GONE, why, None)
     elif request.model and (request.instance or "") not in state.instances:
         until = request.confirm_by or max(
             state.started_at + state.policy.settle_s, (request.granted_at or 0.0)
