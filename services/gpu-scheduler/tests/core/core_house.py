@@ -50,6 +50,22 @@ def sleeper(name: str, mib: int = 8000, **more: Any) -> Deployment:
     return model(name, mib, **{**known, **more})
 
 
+# What tests count on, whatever is tuned: class -> its numbers.
+STEADY: dict[str, dict[str, float]] = {
+    "voice": {"wait_max_s": 30, "drain_after_s": 0.2, "protect_s": 15, "dwell_factor": 0.2},
+    "interactive": {"priority": 45, "patience_s": 9, "drain_after_s": 60, "dwell_factor": 0.5},
+    "agent": {"priority": 15, "patience_s": 12, "drain_after_s": 120, "dwell_factor": 1},
+    "batch": {"priority": 0, "patience_s": 4, "drain_after_s": 300, "dwell_factor": 2},
+}
+
+
+def steady() -> Policy:
+    """The household's policy with numbers of waiting and switching that do not change when those are tuned."""
+    policy = household()
+    classes = {kind: replace(one, **STEADY[kind.value]) for kind, one in policy.classes.items()}
+    return replace(policy, classes=classes, protect_over_s=3.5, fairness_cap_s=20.0)
+
+
 class House:
     """One node; `cards` in MiB. Time passes only by `at` and `pass_`."""
 
@@ -57,7 +73,7 @@ class House:
         self, *models: Deployment, cards: tuple[int, ...] = (24576,), policy: Policy | None = None
     ) -> None:
         self.now = 100.0
-        self.state = State(policy or household(), epoch=1)
+        self.state = State(policy or steady(), epoch=1)
         self.models = models
         self.totals = {f"card{i}": mib for i, mib in enumerate(cards)}
         self.foreign = dict.fromkeys(self.totals, 0)
@@ -221,3 +237,8 @@ def of_kind(actions: list[Action], *kinds: type) -> list[Any]:
 def granted(actions: list[Action]) -> list[str]:
     """Whose requests were granted, in order."""
     return [action.request_id for action in actions if isinstance(action, Grant)]
+
+
+def names(actions: list[Action], *kinds: type) -> list[tuple[str, str]]:
+    """(verb, model) of the moves."""
+    return [(type(a).__name__, a.instance_id.rsplit("-", 1)[0]) for a in of_kind(actions, *kinds)]

@@ -121,7 +121,11 @@ def test_nobody_is_overtaken_by_one_who_comes_later_than_priorities_and_patience
     asked: list[tuple[str, str, str, float, float | None]], work_s: float, factor: float
 ) -> None:
     """The bound of everybody's waiting: a request's own queue, and who may still come before it, is finite."""
-    house = House(sleeper("a", 15000, min_dwell_s=factor), sleeper("b", 15000, min_dwell_s=factor))
+    house = House(
+        sleeper("a", 15000, min_dwell_s=factor),
+        sleeper("b", 15000, min_dwell_s=factor),
+        policy=POLICY,
+    )
     arrivals: dict[str, float] = {}
     pending = list(asked)
     since = 0.0

@@ -2,15 +2,10 @@
 
 from dataclasses import replace
 
-from core_house import NODE, House, granted, model, of_kind, sleeper
+from core_house import NODE, House, granted, model, names, of_kind, sleeper
 from gpu_scheduler.core import household
 from gpu_scheduler.core.actions import Grant, Hold, Preempt, Sleep, Start, Stop, Wake
 from gpu_scheduler.core.model import Phase, ServiceClass
-
-
-def names(actions: list, *kinds: type) -> list[tuple[str, str]]:
-    """(verb, model) of the moves."""
-    return [(type(a).__name__, a.instance_id.rsplit("-", 1)[0]) for a in of_kind(actions, *kinds)]
 
 
 def test_a_model_that_fits_is_started_at_once() -> None:

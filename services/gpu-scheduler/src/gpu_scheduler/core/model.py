@@ -355,7 +355,7 @@ class Policy:
     switch_cost: float = 0.05  # of sending one model away, beside how soon it is asked for again
     patience_least_s: float = 0.5  # however long the first byte is expected to take
     drain_loads: float = 3.0  # a busy model is not drained for one that has waited for less than so many of its loads
-    protect_over_s: float = 3.5
+    protect_over_s: float = 22.0
     # what sleeps, or could, ends for the card of one who is overdue by that much
     end_over_s: float = 30.0
     aging_per_s: float = 1.0
@@ -363,7 +363,7 @@ class Policy:
     fairness_half_life_s: float = 300.0
     fairness_weight: float = 1.0
     # at most so much does a caller stand back for having had its share
-    fairness_cap_s: float = 20.0
+    fairness_cap_s: float = 10.0
     crash_backoff_s: float = 5.0
     crash_backoff_max_s: float = 300.0
     crashes_max: int = 5

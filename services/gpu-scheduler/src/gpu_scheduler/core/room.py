@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gpu_scheduler.core.demand import first_byte_s
 from gpu_scheduler.core.draft import Draft
 from gpu_scheduler.core.grants import preempt_all, preempts
 from gpu_scheduler.core.ledger import COMING, GOING, needs, reload_s, start_s, wake_s
@@ -90,6 +91,7 @@ def _wants(draft: Draft) -> list[Want]:
                 urgent=draft.state.policy.classes[head.service_class].protect_s > 0,
                 drains=any(_drains(draft, request, load) for _, _, request in line.order),
                 preempts=preempts(draft, head),
+                spare_s=_spare_s(draft, head, load) if preempts(draft, head) else -1.0,
             )
         )
     wants.extend(
@@ -130,6 +132,13 @@ def _expected(draft: Draft) -> list[Want]:
 
 def _factor(draft: Draft, request: Request) -> float:
     return draft.state.policy.classes[request.service_class].dwell_factor
+
+
+def _spare_s(draft: Draft, request: Request, load_s: float) -> float:
+    """How long it may go on waiting until its model is brought up, to be served within its class's time."""
+    slo_s = draft.state.policy.classes[request.service_class].slo_s
+    waited_s = draft.now - request.arrived
+    return slo_s - waited_s - load_s - first_byte_s(draft.state, request)
 
 
 def _drains(draft: Draft, request: Request, load_s: float) -> bool:

@@ -41,6 +41,7 @@ class Candidate:
     busy: bool = False
     protected: bool = False
     yields: bool = False  # all that runs on it may be taken back
+    leaves_s: float = 0.0
 
     def gain(self, stop: bool, old_remnant_mib: int) -> int:
         """What it gives back on each of its cards."""
@@ -77,6 +78,8 @@ class Want:
     drains: bool = True  # it has waited for so long that busy models make room for it
     expected: bool = False  # nobody waits yet
     preempts: bool = False  # its class may take places back, and it has waited for that
+    # so long may another take to go for it, all that runs there being taken back, if it is to be in time
+    spare_s: float = -1.0
 
     @property
     def ordered(self) -> bool:
@@ -227,10 +230,11 @@ class Victims:
             return True
         works = candidate.busy or candidate.line is not None
         emptied = not candidate.busy and instance.held_for == want.model
-        if works and not want.drains and not (want.preempts and (candidate.yields or emptied)):
+        yields = candidate.yields and want.spare_s >= candidate.leaves_s
+        if works and not (want.drains or yields or emptied):
             return False
-        spared_s = self.draft.state.policy.protect_over_s
-        if candidate.protected and not want.urgent and want.over_s < spared_s:
+        policy = self.draft.state.policy
+        if candidate.protected and not want.urgent and want.over_s < policy.protect_over_s:
             return False
         since = instance.resident_since
         since = instance.since if since is None else since
@@ -369,6 +373,7 @@ def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
         draft.busy(instance) > 0,
         protected(state, deployment.model, draft.now),
         all_preemptible(draft, instance),
+        deployment.sleep_s if knows else deployment.stop_s,
     )
 
 
