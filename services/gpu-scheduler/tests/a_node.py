@@ -87,8 +87,10 @@ class Running:
 class ANode:
     """The node: what it has, what it was told, and how it misbehaves."""
 
-    def __init__(self, name: str = "forge", total_mib: int = 24_000) -> None:
+    def __init__(self, name: str = "forge", total_mib: int = 24_000, card: str = CARD) -> None:
         self.name = name
+        self.card = card
+        self.address = "127.0.0.1"
         self.total_mib = total_mib
         self.foreign_mib = 300
         self.models: dict[str, DeclaredModel] = {}
@@ -147,7 +149,7 @@ class ANode:
             wake_mac=self.wake_mac,
             cards=(
                 CardReading(
-                    id=CARD,
+                    id=self.card,
                     index=0,
                     name="Simulated Card",
                     vendor="simulated",
@@ -246,7 +248,7 @@ class ANode:
         app.router.add_post(ACTIONS_PATH, self._act)
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=tls)
+        site = web.TCPSite(runner, self.address, self.port, ssl_context=tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         try:

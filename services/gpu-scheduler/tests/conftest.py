@@ -68,8 +68,8 @@ async def join_node(pg: Any, node: ANode, tls_name: str = TLS_NAME) -> None:
     try:
         await connection.execute(
             "INSERT INTO inference.node (tls_name, name, address, port, serial, fingerprint, signed_at, expires_at,"
-            " joined_at) VALUES ($1, $2, '127.0.0.1', $3, '1', repeat('a', 64), $4, $5, $4)",
-            tls_name, node.name, node.port, now, now + timedelta(days=30),
+            " joined_at) VALUES ($1, $2, $6, $3, '1', repeat('a', 64), $4, $5, $4)",
+            tls_name, node.name, node.port, now, now + timedelta(days=30), node.address,
         )  # fmt: skip
     finally:
         await connection.close()

@@ -184,8 +184,19 @@ class Fleet:
                     self._numbers,
                     self._silence_s,
                     self._words.get(name),
+                    self._claimed,
                 )
                 self._links[name] = (link, asyncio.create_task(link.run(), name=f"link-{name}"))
+
+    def _claimed(self, name: str, said: NodeState) -> str | None:
+        """Return why a node's cards cannot be told from those of another that is up; None when they can."""
+        ids = {card.id for card in said.cards}
+        for other, (link, _) in self._links.items():
+            if other == name or not link.up or link.state is None:
+                continue
+            if both := sorted(ids & {card.id for card in link.state.cards}):
+                return f"The card {both[0]} is one of {other} already: each needs an id of its own."
+        return None
 
     async def ask(self, node: MemberNode, method: str, path: str, body: bytes | None) -> bytes:
         """Return a node's whole answer to one call. Raises NodeRefused."""

@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from contracts.gpunode import ACTIONS_PATH, EVENTS_PATH, NodeAction, NodeState
 from kit import logs
@@ -51,6 +51,7 @@ class NodeLink:
         numbers: Numbers,
         silence_s: float,
         remembered: NodeState | None = None,
+        claimed: Callable[[str, NodeState], str | None] = lambda _, __: None,
     ) -> None:
         self.node = node
         self._way = way
@@ -58,6 +59,7 @@ class NodeLink:
         self._clock = clock
         self._numbers = numbers
         self._silence_s = silence_s
+        self._claimed = claimed
         self._node_clock = NodeClock()
         self._up = asyncio.Event()
         self._heard_at = float("-inf")
@@ -143,6 +145,11 @@ class NodeLink:
             boot, seq = self._last_said
             if state.boot == boot and state.seq <= seq:
                 return
+        if (why := self._claimed(self.node.name, state)) is not None:
+            # Two nodes' memory in one ledger would be given away twice.
+            self.state = state.model_copy(update={"cards": (), "models": (), "error": why})
+            log.error("node.card_taken", node=self.node.name, why=why)
+            raise NodeRefused(why)
         self._last_said = (state.boot, state.seq)
         self.state, self._heard_at = state, arrived
         if state.leaving:

@@ -59,7 +59,12 @@ class Views:
         node, said = self._state.nodes.get(name), self._said.get(name)
         if node is None:
             return NodeView(
-                name=name, state="away", last_seen=None, ram_budget_mib=0, ram_used_mib=0
+                name=name,
+                state="away",
+                last_seen=None,
+                ram_budget_mib=0,
+                ram_used_mib=0,
+                error=said.error if said else None,
             )
         tried = node.wake_tried_at
         waking = tried is not None and self._now - tried < self._state.policy.node_wake_s

@@ -51,6 +51,7 @@ async def serve(settings: Settings) -> None:
                 cgroup_root=settings.cgroup_path,
                 proc_root=settings.proc_path,
                 faults=settings.simulated_faults,
+                node=settings.node,
             )
         )
         closing.push_async_callback(cards.close)

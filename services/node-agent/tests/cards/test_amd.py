@@ -1,6 +1,7 @@
 """AMD cards by what the kernel shows; see recordings/README.md for where these are from."""
 
 import pytest
+from node_agent.cards.amd import AmdReader
 from node_agent.cards.recording import record_amd
 from node_agent.cards.sharing import Sharing
 
@@ -51,6 +52,14 @@ def test_the_card_of_a_processor_is_the_memory_that_models_can_lie_in(amd, machi
     assert card.used_mib == 24174 + 200
     assert "shared" in card.name
     assert Sharing(machine.owners).reading(card, here).ours[0].used_mib == 24160
+
+
+def test_a_card_that_is_known_by_its_slot_alone_is_told_from_one_in_the_same_slot_elsewhere(amd):
+    reader = amd("amd-strix-halo")
+    ids = {
+        AmdReader(reader.owners, reader._sys, node).look(())[0].id for node in ("forge", "attic")
+    }
+    assert ids == {"pci-forge-0000:c3:00.0", "pci-attic-0000:c3:00.0"}
 
 
 def test_a_container_whose_processes_cannot_be_seen_is_told_by_difference(amd, machine, resident):

@@ -24,8 +24,10 @@ _UNITS = {"": 1, "B": 1, "KIB": 1024, "MIB": MIB, "GIB": 1024 * MIB}
 class AmdReader:
     """All AMD cards that the kernel shows under `sys_root`."""
 
-    def __init__(self, owners: Owners, sys_root: Path = Path("/sys")) -> None:
+    def __init__(self, owners: Owners, sys_root: Path = Path("/sys"), node: str = "") -> None:
         self.owners, self._sys = owners, sys_root
+        # A card without a serial number is known by its slot, and slots are the same on every machine.
+        self._slot = f"pci-{node}-" if node else "pci-"
 
     def look(self, residents: Sequence[Resident]) -> tuple[Seen, ...]:
         """Return all cards. Raises OSError when there is no such driver."""
@@ -61,7 +63,7 @@ class AmdReader:
             if pci == address
         ]
         return Seen(
-            id=f"amd-{serial}" if serial else f"pci-{address}",
+            id=f"amd-{serial}" if serial else f"{self._slot}{address}",
             index=_render_number(folder, index),
             name=f"{name} (memory shared with the processor)" if shared else name,
             vendor="amd",

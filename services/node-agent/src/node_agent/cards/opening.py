@@ -22,6 +22,7 @@ def open_reader(
     proc_root: Path = Path("/proc"),
     cgroup_root: Path = Path("/sys/fs/cgroup"),
     sys_root: Path = Path("/sys"),
+    node: str = "",
 ) -> CardReader:
     """Return the reader for `kind`: auto, nvidia, amd, simulated, or simulated:24576x2. Raises CardsError.
 
@@ -42,7 +43,7 @@ def open_reader(
 
         return NvidiaReader(pynvml, owners)
     if name == "amd":
-        return AmdReader(owners, sys_root)
+        return AmdReader(owners, sys_root, node)
     if name == "simulated":
         return SimulatedReader(parse_cards(simulated), owners, use=use, faults=faults)
     raise CardsError(f"{kind[:40]!r} names no way to read cards.")
