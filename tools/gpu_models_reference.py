@@ -20,7 +20,7 @@ HEADER = """\
 Written by `make docs` from the code; a test compares. The file says which models a GPU node can start. An unknown key, a key
 that stands twice and a value out of bounds are refused; then the file before stays in force and the node's state says
 why. `${LARES_VERSION}` is filled in, no other variable. Sizes are MiB, times seconds, paths are below the folder of
-weights.
+weights. gpu-node/README.md shows how a model for vLLM is added, with the sum of its memory.
 """
 SECTIONS: tuple[tuple[str, type[Part], str], ...] = (
     ("The file", Catalogue, "The whole file."),
