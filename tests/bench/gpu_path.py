@@ -33,7 +33,7 @@ from kit.testing.data import Postgres
 from tests.gpu.house import make_secrets
 from tests.integration.inference.conftest import TLS_NAME, free_port, join
 
-from .processes import ROOT, process
+from .processes import ROOT, process, raise_priority
 
 NET = f"127.{90 + os.getpid() % 100}"
 UPSTREAM_HOST, UPSTREAM_PORT = f"{NET}.0.6", 8000
@@ -117,6 +117,7 @@ async def squid(folder: Path) -> AsyncGenerator[int]:
     try:
         shown = ["docker", "inspect", "--format", "{{.State.Pid}}", name]
         pid = int(subprocess.check_output(shown))
+        raise_priority(pid)
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(OSError):
