@@ -34,6 +34,7 @@ class PlayedModel:
     ended_early: asyncio.Event = field(default_factory=asyncio.Event)
     touched: int = 0
     breaks_after: int | None = None
+    halves: bool = False  # whether what it says of itself comes in two pieces
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if self.hangs:
@@ -43,7 +44,15 @@ class PlayedModel:
             case "/health":
                 return web.json_response({"status": "ok"}, status=200 if self.ready else 503)
             case "/props" | "/is_sleeping":
-                return web.json_response({"is_sleeping": self.asleep})
+                told = json.dumps({"is_sleeping": self.asleep}).encode()
+                if not self.halves:
+                    return web.Response(body=told, content_type="application/json")
+                answer = web.StreamResponse(headers={"content-length": str(len(told))})
+                await answer.prepare(request)
+                await answer.write(told[:9])
+                await asyncio.sleep(0.05)
+                await answer.write(told[9:])
+                return answer
             case "/lora-adapters":
                 self.touched += 1
                 self.asleep = False

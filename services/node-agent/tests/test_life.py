@@ -42,6 +42,18 @@ async def test_a_model_starts_answers_sleeps_wakes_and_stops(house: House) -> No
         assert instance.took_seconds is not None
 
 
+async def test_a_server_that_says_of_itself_in_two_pieces_is_understood(house: House) -> None:
+    async with house.agent():
+        await house.ready()
+        model = house.engine.model(LLM)
+        model.halves = True
+        await house.act("sleep")
+        model.asleep = True
+        await house.until("asleep")
+        await house.act("wake")
+        await house.until("ready")
+
+
 async def test_what_is_meant_to_be_ready_is_kept_awake_and_what_sleeps_is_left_alone(
     house: House,
 ) -> None:

@@ -98,7 +98,12 @@ class Talk:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
-                said = await answer.content.read(ANSWER_BYTES_MAX)
+                said = bytearray()
+                # All of it: what is there at once may be half, and half of it says nothing.
+                async for piece in answer.content.iter_any():
+                    said += piece
+                    if len(said) > ANSWER_BYTES_MAX:
+                        raise Silent(f"{path}: more than {ANSWER_BYTES_MAX} bytes")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Silent(f"{path}: {type(error).__name__}") from None
         if answer.status not in (200, 204):
