@@ -88,7 +88,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Starlette:
             yield
 
     larger = {
-        f"/v1{endpoint.path}": endpoint.body_bytes_max
+        f"/v1{endpoint.path}": max(endpoint.body_bytes_max, settings.body_bytes_max)
         for endpoint in ENDPOINTS
         if endpoint.body_bytes_max is not None
     }

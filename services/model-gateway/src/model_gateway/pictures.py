@@ -19,7 +19,6 @@ from model_gateway.body import Fields, json_object
 
 # A phone's photo of 6 MB, in base64.
 BODY_BYTES_MAX = 8 * 1024 * 1024
-TEXT_BYTES_MAX = 1024 * 1024
 # Below this a body is parsed as it is, and a picture stays where it is.
 SMALL_BODY_BYTES, SMALL_BYTES = 64 * 1024, 4096
 PIECE_BYTES = 64 * 1024
@@ -70,18 +69,22 @@ class Pictures:
 
 
 async def receive_pictured(request: Request) -> tuple[Fields, Pictures | None]:
-    """Return a JSON body and the pictures that it had. Raises RequestInvalid, or BodyTooLarge for what is not a picture."""
+    """Return a JSON body and the pictures that it had. Raises RequestInvalid, or BodyTooLarge.
+
+    What is not a picture has the service's own limit of bodies.
+    """
+    text_bytes_max: int = request.app.state.settings.body_bytes_max
     body = bytearray()
     async for piece in request.stream():
         body += piece
-    if len(body) <= SMALL_BODY_BYTES:
+    if len(body) <= min(SMALL_BODY_BYTES, text_bytes_max):
         return json_object(body), None
     rest, pictures = await cut_out(body)
-    _bounded(len(rest))
+    _bounded(len(rest), text_bytes_max)
     fields = json_object(rest)
     if not pictures.data:
         return fields, None
-    _bounded(len(rest) + put_back(fields, pictures))
+    _bounded(len(rest) + put_back(fields, pictures), text_bytes_max)
     return fields, pictures
 
 
@@ -135,9 +138,9 @@ def put_back(fields: Fields, pictures: Pictures) -> int:
     return back
 
 
-def _bounded(size: int) -> None:
-    if size > TEXT_BYTES_MAX:
+def _bounded(size: int, bytes_max: int) -> None:
+    if size > bytes_max:
         raise BodyTooLarge(
-            f"Beside its pictures the request is larger than {TEXT_BYTES_MAX} bytes.",
+            f"Beside its pictures the request is larger than {bytes_max} bytes.",
             fix="Send less text. A picture is a data: URL in base64, as the `image_url` of a message's part.",
         )
