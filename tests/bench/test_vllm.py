@@ -255,7 +255,9 @@ async def test_where_it_cannot_sleep_it_says_so_and_does_not_start(
     assert one.phase == "failed"
     assert "Sleep mode is not supported on current platform" in (one.error or "")
     assert not one.out_of_memory
-    assert node.containers(everything=True) == []
+    async with asyncio.timeout(30):  # it is told at once; the engine clears up after
+        while node.containers(everything=True):
+            await asyncio.sleep(0.2)
     results["floors"]["a start that vLLM refuses has failed, with vLLM's own reason"] = "met"
 
 
