@@ -14,7 +14,7 @@ from transcriber.asked import read
 from transcriber.errors import SoundInvalid, SoundTooLong, TranscriberModelInvalid
 from transcriber.model import Model
 from transcriber.settings import Settings
-from transcriber.sound import RATE, decode
+from transcriber.sound import RATE, decode, stretches
 
 
 def wav(seconds: float, rate: int = RATE, channels: int = 1) -> bytes:
@@ -75,15 +75,32 @@ def test_what_is_not_understood_is_refused(wrong: dict[str, Any], translate: boo
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (8_000, 1), (44_100, 2)])
 def test_every_rate_becomes_one_channel_at_16_khz(rate: int, channels: int) -> None:
     sound = decode(wav(0.5, rate, channels), 10)
-    assert sound.dtype == np.float32
+    assert sound.dtype == np.int16
     assert sound.size == pytest.approx(RATE / 2, abs=200)
-    assert 0.2 < float(np.abs(sound).max()) < 0.3
+    assert 7000 < int(np.abs(sound).max()) < 9000
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"<html>" * 100, wav(0.0)])
 def test_what_is_no_sound_is_refused(data: bytes) -> None:
     with pytest.raises(SoundInvalid):
         decode(data, 10)
+
+
+def test_a_long_recording_is_cut_where_it_is_quiet_and_nothing_of_it_is_lost() -> None:
+    sound = np.full(RATE * 300, 4000, np.int16)
+    for pause in (107, 215):
+        sound[RATE * pause : RATE * pause + RATE // 2] = 3
+    parts = list(stretches(sound))
+    assert np.array_equal(np.concatenate([part for _, part in parts]), sound)
+    assert [begin // RATE for begin, _ in parts] == [0, 107, 215]
+    assert all(abs(int(part[0])) == 3 for _, part in parts[1:])
+
+
+@pytest.mark.parametrize("seconds", [1, 119, 120, 121, 360])
+def test_no_stretch_is_longer_than_two_minutes(seconds: int) -> None:
+    parts = list(stretches(np.ones(RATE * seconds, np.int16)))
+    assert max(part.size for _, part in parts) <= RATE * 120
+    assert sum(part.size for _, part in parts) == RATE * seconds
 
 
 def test_what_comes_after_a_broken_stretch_is_heard_too() -> None:

@@ -1,6 +1,7 @@
 """The transcriber's own process with Whisper base, spoken to by OpenAI's own client; recordings of real people."""
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,10 @@ class Process:
             "LARES_MODEL_DIR": str(model_dir),
             "LARES_HEARTBEAT": str(folder / "heartbeat"),
             "LARES_TRANSCRIBER_DEVICE": "cpu",
+            # As on a node (node_agent/servers.py).
+            "MALLOC_ARENA_MAX": "1",
+            "MALLOC_MMAP_THRESHOLD_": "131072",
+            "MALLOC_TRIM_THRESHOLD_": "65536",
             "PYTHONPATH": os.pathsep.join(
                 str(path) for path in sorted(ROOT.glob("services/*/src"))
             ),
@@ -101,6 +107,15 @@ def service(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )
     yield process
     assert process.stop() in STOPPED
+
+
+def repeated(path: Path, times: int) -> bytes:
+    """Return a recording so many times after itself."""
+    out = io.BytesIO()
+    with wave.open(str(path)) as told, wave.open(out, "wb") as file:
+        file.setparams(told.getparams())
+        file.writeframes(told.readframes(told.getnframes()) * times)
+    return out.getvalue()
 
 
 def words(text: str) -> str:
@@ -186,9 +201,8 @@ async def test_recordings_take_turns_and_too_many_are_refused(service: Process) 
 
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_client_that_goes_gives_its_place_back(service: Process, streamed: bool) -> None:
-    sound = clip("jfk.wav").read_bytes()
-    # Half a minute and more: several windows, so that there is something to stop.
-    long = sound[:44] + sound[44:] * 8
+    # Minutes of speech: many windows, so that no machine is through with them before its client has gone.
+    long = repeated(clip("jfk.wav"), 20)
     form = aiohttp.FormData()
     form.add_field("file", long, filename="a.wav", content_type="audio/wav")
     form.add_field("stream", str(streamed).lower())

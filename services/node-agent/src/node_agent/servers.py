@@ -90,6 +90,9 @@ def _house(model: Model) -> dict[str, str]:
 def _transcriber(model: Model) -> dict[str, str]:
     # Its own idleness is off: what is resident is the scheduler's to say.
     own = {"LARES_TRANSCRIBER_NAME": "{name}", "LARES_TRANSCRIBER_IDLE_SECONDS": "-1"}
+    # Memory that listening took goes back at once: half of its memory would else stay with the C library.
+    own |= {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    own |= {"MALLOC_TRIM_THRESHOLD_": "65536"}
     device = {"LARES_TRANSCRIBER_DEVICE": "cpu"} if model.devices == "none" else {}
     return _house(model) | own | device
 

@@ -4,18 +4,20 @@ import ctypes
 import gc
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from kit import logs
 
 from transcriber.errors import TranscriberFailed, TranscriberModelInvalid
 from transcriber.settings import Settings
-from transcriber.sound import RATE, Sound
+from transcriber.sound import RATE, Sound, stretches
 
 log = logs.get(__name__)
 
+FRAMES_A_SECOND = 100
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
 
@@ -111,12 +113,32 @@ class Model:
     def hear(self, sound: Sound, wanted: Wanted) -> tuple[Recording, Iterator[Heard]]:
         """Return what is known at once, and an iterator that listens on with each step. Raises TranscriberFailed."""
         self.wake()
+        parts = stretches(sound)
+        begin, first = next(parts)
+        language, segments = self._listen(first, wanted)
+        recording = Recording(language, round(sound.size / RATE, 3))
+
+        def heard() -> Iterator[Heard]:
+            count = 0
+            for segment in _heard(segments, begin, count):
+                count += 1
+                yield segment
+            for later, part in parts:
+                _, more = self._listen(part, replace(wanted, language=language))
+                for segment in _heard(more, later, count):
+                    count += 1
+                    yield segment
+
+        return recording, heard()
+
+    def _listen(self, part: Sound, wanted: Wanted) -> tuple[str, Iterator[Any]]:
+        """Return the language of one stretch and its segments. Raises TranscriberFailed."""
         told: dict[str, Any] = {}
         if wanted.temperature is not None:
             told["temperature"] = wanted.temperature
         try:
             segments, info = self._model.transcribe(
-                sound,
+                part.astype(np.float32) / 32768.0,
                 language=wanted.language,
                 task="translate" if wanted.translate else "transcribe",
                 initial_prompt=wanted.prompt,
@@ -130,8 +152,7 @@ class Model:
             )
         except (RuntimeError, ValueError) as error:
             raise TranscriberFailed() from error
-        recording = Recording(str(info.language), round(sound.size / RATE, 3))
-        return recording, _listen(segments)
+        return str(info.language), segments
 
 
 def check_files(folder: Path) -> None:
@@ -141,15 +162,17 @@ def check_files(folder: Path) -> None:
         raise TranscriberModelInvalid(f"{folder} lacks {', '.join(missing)}.")
 
 
-def _listen(segments: Iterator[Any]) -> Iterator[Heard]:
+def _heard(segments: Iterator[Any], begin: int, number: int) -> Iterator[Heard]:
+    """Yield a stretch's segments as parts of the recording: it begins at sample `begin`, the first is the `number`th."""
+    seconds = begin / RATE
     try:
-        for segment in segments:
+        for place, segment in enumerate(segments):
             yield Heard(
                 {
-                    "id": int(segment.id),
-                    "seek": int(segment.seek),
-                    "start": round(float(segment.start), 3),
-                    "end": round(float(segment.end), 3),
+                    "id": number + place,
+                    "seek": int(segment.seek) + round(seconds * FRAMES_A_SECOND),
+                    "start": round(float(segment.start) + seconds, 3),
+                    "end": round(float(segment.end) + seconds, 3),
                     "text": str(segment.text),
                     "tokens": [int(token) for token in segment.tokens],
                     "temperature": float(segment.temperature or 0.0),
@@ -160,8 +183,8 @@ def _listen(segments: Iterator[Any]) -> Iterator[Heard]:
                 tuple(
                     {
                         "word": str(word.word).strip(),
-                        "start": round(float(word.start), 3),
-                        "end": round(float(word.end), 3),
+                        "start": round(float(word.start) + seconds, 3),
+                        "end": round(float(word.end) + seconds, 3),
                     }
                     for word in segment.words or ()
                 ),

@@ -56,5 +56,5 @@ class Settings(HttpSettings):
     sound_seconds_max: int = setting(
         "LARES_TRANSCRIBER_SOUND_SECONDS_MAX",
         default=900,
-        help="Longest recording that is heard; a second of it takes 64 KiB while it is.",
+        help="Longest recording that is heard; a second of it takes 64 KiB while it is unpacked.",
     )

@@ -1,4 +1,4 @@
-"""A file of any kind as what the model hears: one channel at 16 kHz, never longer than a bound."""
+"""A file of any kind as what the model hears: one channel at 16 kHz, never longer than a bound, and in stretches."""
 
 import io
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ import numpy as np
 from transcriber.errors import SoundInvalid, SoundTooLong
 
 RATE = 16_000
-Sound = np.ndarray[Any, np.dtype[np.float32]]
+# What the model needs while it listens grows with what it is given at once: 1.4 GiB for a quarter of an hour.
+STRETCH_SECONDS, QUIET_WITHIN_SECONDS, QUIET_SECONDS = 120, 20, 0.2
+Sound = np.ndarray[Any, np.dtype[np.int16]]
 
 
 def decode(data: bytes | bytearray, seconds_max: float) -> Sound:
@@ -31,9 +33,21 @@ def decode(data: bytes | bytearray, seconds_max: float) -> Sound:
         raise SoundInvalid() from error
     if not samples:
         raise SoundInvalid("The file holds no sound.")
-    sound: Sound = np.concatenate(pieces).astype(np.float32)
-    sound /= 32768.0
-    return sound
+    return np.concatenate(pieces)
+
+
+def stretches(sound: Sound) -> Iterator[tuple[int, Sound]]:
+    """Yield where each stretch begins, in samples, and the stretch: two minutes at most, cut where it is quietest."""
+    begin = 0
+    while sound.size - begin > STRETCH_SECONDS * RATE:
+        end = begin + STRETCH_SECONDS * RATE
+        first = end - QUIET_WITHIN_SECONDS * RATE
+        step = int(QUIET_SECONDS * RATE)
+        blocks = sound[first:end].reshape(-1, step).astype(np.float32)
+        end = first + int(np.argmin((blocks**2).sum(axis=1))) * step + step // 2
+        yield begin, sound[begin:end]
+        begin = end
+    yield begin, sound[begin:]
 
 
 def _pieces(data: bytes | bytearray) -> Iterator[Any]:
