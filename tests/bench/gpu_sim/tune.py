@@ -30,16 +30,19 @@ from .world import World
 FEWER_SWITCHES, WORSE, VOICE_SHARE = 0.70, 1.10, 0.95
 # knob -> the range that is searched; class:field for a class's own.
 KNOBS: dict[str, tuple[float, float]] = {
-    "interactive:patience_s": (2, 20),
-    "agent:patience_s": (2, 25),
-    "batch:patience_s": (2, 25),
-    "voice:protect_s": (3, 60),
-    "voice:drain_after_s": (0.1, 10),
-    "agent:drain_after_s": (20, 120),
-    "interactive:drain_after_s": (10, 60),
-    "protect_over_s": (0.5, 10),
+    "interactive:patience_s": (2, 30),
+    "agent:patience_s": (2, 60),
+    "batch:patience_s": (0.2, 25),
+    "interactive:priority": (1, 60),
+    "agent:priority": (0.5, 20),
+    "voice:protect_s": (3, 120),
+    "voice:drain_after_s": (0.1, 90),
+    "voice:preempt_after_s": (0.05, 3),
+    "agent:drain_after_s": (20, 600),
+    "interactive:drain_after_s": (10, 600),
+    "protect_over_s": (0.5, 40),
     "switch_cost": (0.01, 1),
-    "patience_least_s": (0.1, 3),
+    "patience_least_s": (0.1, 6),
 }
 
 

@@ -15,6 +15,7 @@ from core_fuzz import fuzz
 
 FIRST = int(os.environ.get("LARES_FUZZ_FIRST", "1000"))
 SEEDS = int(os.environ.get("LARES_FUZZ_SEEDS", "60"))
+SEEDS_TELLING = 40
 SHARES = 4  # of the seeds, so that a failure stands beside others that pass
 EVENTS_MIN = 100_000 / 60  # a seed, on average
 
@@ -33,6 +34,9 @@ def test_a_house_that_is_lived_in_keeps_all_its_promises(share: int) -> None:
 def test_the_houses_saw_enough_and_everything_happened_in_them() -> None:
     if _lived["events"] == 0:
         pytest.skip("counts what the tests before it lived through")
+    # Houses differ in how much happens in them: only of many is the average told.
+    if SEEDS < SEEDS_TELLING:
+        pytest.skip(f"{SEEDS} houses are too few to see everything in them")
     assert _lived["events"] >= EVENTS_MIN * SEEDS
     happened = {"Grant", "Refuse", "Revoke", "Preempt", "Hold", "Start", "Wake", "Sleep", "Stop"}
     missing = happened - set(_lived)

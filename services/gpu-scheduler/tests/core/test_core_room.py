@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from core_house import NODE, House, granted, model, names, of_kind, sleeper
 from gpu_scheduler.core import household
 from gpu_scheduler.core.actions import Grant, Hold, Preempt, Sleep, Start, Stop, Wake
@@ -350,15 +351,18 @@ def test_a_model_on_a_second_node_serves_when_the_first_is_away() -> None:
     assert start.deployment == ("attic", "a")
 
 
-def test_patience_is_the_policys() -> None:
+@pytest.mark.parametrize("wake_s", [1.0, 4.0])
+def test_patience_is_the_policys_less_the_switch_there_and_back(wake_s: float) -> None:
     policy = household()
     classes = {
         **policy.classes,
-        ServiceClass.VOICE: replace(policy.classes[ServiceClass.VOICE], patience_s=3.0),
+        ServiceClass.VOICE: replace(
+            policy.classes[ServiceClass.VOICE], patience_s=3.0 + 2 * wake_s
+        ),
     }
     house = House(
-        sleeper("a", 15000),
-        sleeper("b", 15000),
+        sleeper("a", 15000, wake_s=wake_s),
+        sleeper("b", 15000, wake_s=wake_s),
         policy=replace(policy, classes=classes),
     )
     house.load("a")

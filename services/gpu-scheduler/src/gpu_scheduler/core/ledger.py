@@ -181,6 +181,12 @@ def reload_s(state: State, key: DeploymentKey) -> float:
     return wake_s(state, deployment) if sleeps(state, deployment) else start_s(state, deployment)
 
 
+def bring_up_s(state: State, model: str) -> float:
+    """How long it takes to bring a model back, where that is quickest; 0 where nobody declares it."""
+    keys = [key for key in state.deployments if key[1] == model]
+    return min((reload_s(state, key) for key in keys), default=0.0)
+
+
 def start_s(state: State, deployment: Deployment) -> float:
     """How long a start takes."""
     book = state.books.get(deployment.key)

@@ -23,7 +23,8 @@ def plan(state: State, now: float) -> list[Action]:
     3. Grant every free place of what is resident to the first of its queue (residents' queues first).
     4. Preempt: who may and has waited takes a place of preemptible work that has not begun to answer.
     5. Make room for what is asked for and not resident, the most urgent first: it fits, it will fit soon,
-       or somebody has to go and that is worth it. What it needs is out of reach for the less urgent.
+       or somebody has to go, patience being over. What it needs is out of reach for the less urgent. So does what
+       will be asked for at once by one who cannot wait.
     6. Carry on: what is stuck ends, what was ordered away goes, what was drained follows.
     7. Make way for foreign use, and rest: idle models sleep, then end; pinned ones come back.
 

@@ -2,8 +2,9 @@
 
 Nobody goes before the patience of whoever wants the room is over: those who come meanwhile are served by the same
 switch. Then idle models go, those first that will probably not be asked for soon. A busy one goes only for somebody who
-has waited for very long: while it finishes, the card stands idle. Until a resident has been worth its own loading it
-stays, and one that a voice has just used stays a little longer.
+has waited for very long (while it finishes, the card stands idle), or at once where all that runs on it may be taken back
+and that makes a voice be in time. Until a resident has been worth its own loading it stays, and one that a voice has just
+used stays a little longer.
 """
 
 from __future__ import annotations

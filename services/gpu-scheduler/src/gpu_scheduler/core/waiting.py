@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpu_scheduler.core.demand import first_byte_s
+from gpu_scheduler.core.ledger import bring_up_s
 from gpu_scheduler.core.model import Doom, Policy, Request, State
 
 
@@ -29,7 +30,9 @@ def enqueue(state: State, request: Request) -> None:
     kind = state.policy.classes[request.service_class]
     request.due = due(request, state.policy)
     least = min(kind.patience_s, state.policy.patience_least_s)
-    patience = max(least, kind.patience_s - first_byte_s(state, request))
+    # What loads slowly is let go slowly, too: the switch there and the one back.
+    taken = first_byte_s(state, request) + 2 * bring_up_s(state, request.model)
+    patience = max(least, kind.patience_s - taken)
     request.pressing_at = request.arrived + patience
     request.weight = kind.weight
     request.expires_at = request.arrived + kind.wait_max_s
