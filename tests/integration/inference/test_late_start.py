@@ -192,6 +192,15 @@ async def in_phase(late: Late, phase: str) -> None:
     await until(seen, 15)
 
 
+async def begun(late: Late) -> None:
+    """Return once the node has begun to start it: what was only decided may be lost with who decided it."""
+
+    async def running() -> bool:
+        return [one.state for one in late.engine.containers.values()] == ["running"]
+
+    await until(running)
+
+
 async def is_once(late: Late) -> None:
     """Let it get ready; it is used, and it is the only one that was ever made."""
     late.server.ready = True
@@ -237,7 +246,7 @@ async def test_a_start_that_the_node_finishes_after_the_scheduler_died_belongs_t
     late: Late,
 ) -> None:
     await late.load()
-    await in_phase(late, "starting")
+    await begun(late)
     await late.scheduler.kill()
     await late.scheduler.start()
     await in_phase(late, "starting")
@@ -252,8 +261,7 @@ async def test_a_start_that_the_node_finishes_after_the_scheduler_died_belongs_t
 
 async def test_a_start_that_an_agent_died_over_is_taken_over_by_the_next(late: Late) -> None:
     await late.load()
-    await in_phase(late, "starting")
-    await asyncio.sleep(0.5)
+    await begun(late)
     await late.agent.kill()
     await late.agent.start()
 
