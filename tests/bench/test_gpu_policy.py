@@ -36,8 +36,8 @@ pytestmark = [
 POLICIES = (FIFO, B, LARES, B_STAGED, LARES_STAGED, INFINITE)
 
 
-def played() -> dict[str, dict[str, Any]]:
-    """Return each policy's numbers over all reported seeds."""
+def played() -> dict[str, list[Run]]:
+    """Return each policy's runs of all reported seeds."""
     assert not set(TUNING_SEEDS) & set(REPORTED_SEEDS)
     names = [name for name in (*POLICIES, *WRONG) for _ in REPORTED_SEEDS]
     seeds = [seed for _ in (*POLICIES, *WRONG) for seed in REPORTED_SEEDS]
@@ -45,7 +45,7 @@ def played() -> dict[str, dict[str, Any]]:
     with ProcessPoolExecutor(2) as pool:
         for run in pool.map(_play, names, seeds):
             runs.setdefault(run.policy, []).append(run)
-    return {name: summary(of) for name, of in runs.items()}
+    return runs
 
 
 def _play(name: str, seed: int) -> Run:
@@ -75,8 +75,11 @@ def row(found: dict[str, Any]) -> dict[str, Any]:
 def against(ours: dict[str, Any], peer: dict[str, Any]) -> dict[str, float]:
     """Return what changes from the peer to us: switches and each class's p95, as shares of the peer's."""
     return {
-        "switches": ours["switches"] / peer["switches"] - 1,
-        **{name: ours[name]["wait_p95"] / peer[name]["wait_p95"] - 1 for name in CLASSES},
+        "switches": round(ours["switches"] / peer["switches"] - 1, 3),
+        **{
+            name: round(ours[name]["wait_p95"] / max(peer[name]["wait_p95"], 0.01) - 1, 3)
+            for name in CLASSES
+        },
     }
 
 
@@ -98,8 +101,18 @@ def floors(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     return told
 
 
+def spread(runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
+    """Return for each seed what changes from B to us: how far from the sum of all a single house may be."""
+    return [
+        {"seed": mine.seed, "how": how} | against(summary([mine]), summary([theirs]))
+        for how, ours, peer in (("cold", LARES, B), ("with staging", LARES_STAGED, B_STAGED))
+        for mine, theirs in zip(runs[ours], runs[peer], strict=True)
+    ]
+
+
 def test_it_switches_less_than_who_serves_residents_first_and_voice_is_in_time():
-    found = played()
+    runs = played()
+    found = {name: summary(of) for name, of in runs.items()}
     record(
         "gpu_policy",
         floors(found),
@@ -112,13 +125,16 @@ def test_it_switches_less_than_who_serves_residents_first_and_voice_is_in_time()
         ram_budget_mib=RAM_BUDGET_MIB,
         models=[vars(model) for model in MODELS.values()],
         uses=[vars(use) for use in USES],
+        of_each_seed=spread(runs),
     )
     for ours in (LARES, LARES_STAGED, *WRONG[1:]):
         assert found[ours]["over_commits"] == 0
-    # What is promised of switches and p95 is in the record; this is what may not be lost.
-    for ours, peer in ((LARES, B), (LARES_STAGED, B_STAGED)):
-        assert against(found[ours], found[peer])["switches"] <= -0.15
-        assert found[ours]["voice"]["wait_p95"] <= found[peer]["voice"]["wait_p95"]
-    assert (
-        found[LARES_STAGED]["voice"]["within_slo"] >= found[B_STAGED]["voice"]["within_slo"] + 0.02
-    )
+    # A little below what was reached. Agents wait longer than with B, and with staging by more than the floor allows.
+    for ours, peer, agents in ((LARES, B, 0.15), (LARES_STAGED, B_STAGED, 0.28)):
+        change = against(found[ours], found[peer])
+        assert change["switches"] <= -0.30
+        assert change["voice"] <= -0.10
+        assert max(change["interactive"], change["batch"]) <= 0.10
+        assert change["agent"] <= agents
+    assert found[LARES_STAGED]["voice"]["within_slo"] >= 0.92
+    assert found[LARES]["voice"]["within_slo"] >= found[B]["voice"]["within_slo"] + 0.12
