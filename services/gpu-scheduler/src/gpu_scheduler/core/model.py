@@ -311,8 +311,8 @@ class State:
 class ClassPolicy:
     """How one class is treated. `priority` counts in seconds of waiting; `slo_s` is the wait it is served within.
 
-    `patience_s`: how long it waits before idle models go for it, less what its first byte is expected to take and the
-    switch, there and back.
+    `patience_s`: how long it waits before models that will probably be asked for again soon go for it though they are
+    idle, less what its first byte is expected to take and `Policy.patience_loads` of its model's loads.
     `drain_after_s`: having waited that long, busy models take nothing less urgent until they have gone for it. It bounds
     the wait and wastes the card meanwhile.
     `protect_s`: so long after its ask a model goes for others only if they are `Policy.protect_over_s` overdue.
@@ -354,7 +354,10 @@ class Policy:
     # how long a card may be over before idle models make room for foreign use
     over_budget_s: float = 5.0
     switch_cost: float = 0.05  # of sending one model away, beside how soon it is asked for again
-    patience_least_s: float = 1.0  # however long the switch and the first byte take
+    patience_least_s: float = 1.0  # however long the loading and the first byte take
+    patience_loads: float = 2.0  # so many loads of its own model shorten a patience
+    # 1/s: an idle model whose next ask is expected to be farther off than the inverse goes without patience
+    unneeded_below: float = 0.06
     drain_loads: float = 3.0  # a busy model is not drained for one that has waited for less than so many of its loads
     protect_over_s: float = 6.0
     # what sleeps, or could, ends for the card of one who is overdue by that much

@@ -32,7 +32,7 @@ def household() -> Policy:
                 dwell_factor=0.25,
             ),
             ServiceClass.AGENT: ClassPolicy(
-                priority=0.5,
+                priority=5.0,
                 slo_s=60.0,
                 queue_max=500,
                 wait_max_s=1800.0,

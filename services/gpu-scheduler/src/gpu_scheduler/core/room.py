@@ -177,6 +177,8 @@ class _Room:
             return
         if best.when == AFTER:
             worth = want.worth()
+            if worth is None and self.victims.unneeded(best.picks):
+                worth = "nobody will probably ask for what is there so soon"
             if worth is None:
                 return
             for victim in best.picks:

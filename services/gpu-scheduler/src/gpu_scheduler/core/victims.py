@@ -1,10 +1,9 @@
 """Who makes room, and whether it is worth it.
 
-Nobody goes before the patience of whoever wants the room is over: those who come meanwhile are served by the same
-switch. Then idle models go, those first that will probably not be asked for soon. A busy one goes only for somebody who
-has waited for very long (while it finishes, the card stands idle), or at once where all that runs on it may be taken back
-and that makes a voice be in time. Until a resident has been worth its own loading it stays, and one that a voice has just
-used stays a little longer.
+Who idles and will probably not be asked for soon goes at once; another idle model when the patience of whoever wants the
+room is over: those who come meanwhile are served by the same switch. A busy one goes only for somebody who has waited for
+very long (while it finishes, the card stands idle), or at once where all that runs on it may be taken back and that makes a
+voice be in time. Until a resident has been worth its own loading it stays, and one that a voice has just used a little longer.
 """
 
 from __future__ import annotations
@@ -35,7 +34,8 @@ class Candidate:
         float  # to bring it back from sleep (or, asleep, what a start takes longer than a wake)
     )
     seconds_stopped: float
-    price: float  # by how soon it is asked for again
+    soonness: float  # of its being asked for again, 1/s
+    price: float  # by that
     line: Line | None
     stays_s: float  # how long it is to have been resident, times the class's factor
     busy_s: float  # how long what runs probably takes
@@ -79,8 +79,9 @@ class Want:
     drains: bool = True  # it has waited for so long that busy models make room for it
     expected: bool = False  # nobody waits yet
     preempts: bool = False  # its class may take places back, and it has waited for that
-    # so long may another take to go for it, all that runs there being taken back, if it is to be in time
-    spare_s: float = -1.0
+    spare_s: float = (
+        -1.0
+    )  # another whose running work is taken back has so long to go, if it is to be in time
 
     @property
     def ordered(self) -> bool:
@@ -243,6 +244,17 @@ class Victims:
             return now >= since + UNSERVED_S
         return now >= since + want.factor * candidate.stays_s
 
+    def unneeded(self, picks: list[Pick]) -> bool:
+        """Whether all of them are idle and will probably not be asked for so soon: no patience is due to them."""
+        policy = self.draft.state.policy
+        found = [self.candidate(pick.instance) for pick in picks]
+        return all(
+            one is not None
+            and not (one.busy or one.protected or one.line is not None)
+            and one.soonness < policy.unneeded_below
+            for one in found
+        )
+
     def may_sleep(self, candidate: Candidate, want: Want) -> bool:
         """Whether it can sleep, at once or once others that are asleep have ended."""
         if not candidate.knows_sleep:
@@ -350,7 +362,7 @@ def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
     if instance.phase not in (Phase.READY, Phase.ASLEEP) or not draft.up(instance.deployment[0]):
         return None
     if deployment is None:
-        return Candidate(instance, None, False, 0.0, 0.0, 0.0, None, 0.0, 0.0)
+        return Candidate(instance, None, False, 0.0, 0.0, 0.0, 0.0, None, 0.0, 0.0)
     asleep = instance.phase is Phase.ASLEEP
     if not asleep:
         if draft.pinned(deployment) or (
@@ -367,7 +379,8 @@ def _candidate(draft: Draft, instance: Instance) -> Candidate | None:
         knows,
         max(0.0, start - wake) if asleep else wake if knows else start,
         start,
-        soonness(state, deployment.model, draft.now) + (0 if asleep else state.policy.switch_cost),
+        soon := soonness(state, deployment.model, draft.now),
+        soon + (0 if asleep else state.policy.switch_cost),
         draft.lines.get(deployment.model),
         max(deployment.min_dwell_s, reload_s(state, instance.deployment)),
         work_s(state, deployment) if draft.busy(instance) else 0.0,

@@ -30,8 +30,9 @@ def enqueue(state: State, request: Request) -> None:
     kind = state.policy.classes[request.service_class]
     request.due = due(request, state.policy)
     least = min(kind.patience_s, state.policy.patience_least_s)
-    # What loads slowly is let go slowly, too: the switch there and the one back.
-    taken = first_byte_s(state, request) + 2 * bring_up_s(state, request.model)
+    # What loads slowly is waited for in any case.
+    loading = state.policy.patience_loads * bring_up_s(state, request.model)
+    taken = first_byte_s(state, request) + loading
     patience = max(least, kind.patience_s - taken)
     request.pressing_at = request.arrived + patience
     request.weight = kind.weight
