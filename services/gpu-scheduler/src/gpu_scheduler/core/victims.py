@@ -30,9 +30,7 @@ class Candidate:
     instance: Instance
     deployment: Deployment | None
     knows_sleep: bool
-    seconds: (
-        float  # to bring it back from sleep (or, asleep, what a start takes longer than a wake)
-    )
+    seconds: float  # to bring it back (asleep: what a start takes longer than a wake)
     seconds_stopped: float
     soonness: float  # of its being asked for again, 1/s
     price: float  # by that
