@@ -23,15 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from gpu_scheduler.authority import Authority
-from kit.clock import Clock
 from kit.testing.data import Postgres
 
 from tests.gpu.house import make_secrets
-from tests.integration.inference.conftest import TLS_NAME, free_port, join
+from tests.integration.inference.conftest import free_port, join, sign_node
 
 from .processes import ROOT, process, raise_priority
 
@@ -79,19 +74,12 @@ def _played_engine() -> Any:
 
 def _node_files(secrets: Path, folder: Path) -> None:
     """Write what a node has once it has joined: its key, its certificate, the house's authority."""
-    pem = (secrets / "gpu-scheduler" / "node_authority").read_text()
-    signer = Authority(pem, (secrets / "gpu-scheduler" / "node_authority_key").read_text(), Clock())
-    key = ec.generate_private_key(ec.SECP256R1())
-    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    csr = asked.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    issued = signer.sign(csr, name="forge", address="127.0.0.1", tls_name=TLS_NAME)
-    form = serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    private, certificate, authority = sign_node(secrets)
     folder.mkdir(mode=0o700)
     for name, content in (
         ("key.pem", private),
-        ("node.pem", issued.certificate.encode()),
-        ("authority.pem", pem.encode()),
+        ("node.pem", certificate),
+        ("authority.pem", authority.encode()),
     ):
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)

@@ -43,6 +43,8 @@ KNOBS: dict[str, tuple[float, float]] = {
     "protect_over_s": (0.5, 40),
     "switch_cost": (0.01, 1),
     "patience_least_s": (0.1, 6),
+    "patience_loads": (0.2, 3),
+    "unneeded_below": (0.01, 0.2),
 }
 
 
